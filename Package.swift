@@ -50,6 +50,9 @@ let products: [String: [Target.Dependency]] = [
   "ArgumentParser": [.product(name: "ArgumentParser", package: "swift-argument-parser")],
 ]
 
+/// Sources of generated code, which lies beside them.
+let excludes = ["DFSWire": ["Protos"]]
+
 let settings: [SwiftSetting] = [
   .swiftLanguageMode(.v6), .treatAllWarnings(as: .error),
   .enableUpcomingFeature("ExistentialAny"), .enableUpcomingFeature("InternalImportsByDefault"),
@@ -96,7 +99,9 @@ let package = Package(
     .systemLibrary(name: "CRocksDB", pkgConfig: "rocksdb", providers: [.apt(["librocksdb-dev"])]),
   ]
     + modules.map {
-      .target(name: $0.name, dependencies: dependencies($0.uses, $0.packages), swiftSettings: settings)
+      .target(
+        name: $0.name, dependencies: dependencies($0.uses, $0.packages), exclude: excludes[$0.name] ?? [],
+        swiftSettings: settings)
     }
     + [
       .executableTarget(
