@@ -1,3 +1,5 @@
+package import DFSCore
+
 /// What a scan's body wants next.
 package enum ScanStep: Sendable {
   case goOn
@@ -29,8 +31,9 @@ package struct KeyRange: Sendable, Hashable {
 
 /// A view of the store that does not change. Calls block on disk: never call them on an event loop.
 package protocol StoreReader: Sendable {
-  /// The value of `key`, or `nil`. Throws `.corrupt` or `.unavailable`.
-  func value(for key: [UInt8]) throws -> [UInt8]?
+  /// Calls `body` with the value of `key` where the engine keeps it, without a copy; answers `nil`, and does not call it,
+  /// when there is none. The buffer is valid during the call only. Throws `.corrupt` or `.unavailable`.
+  func withValue<Result>(for key: [UInt8], _ body: (UnsafeRawBufferPointer) throws -> Result) throws -> Result?
 
   /// Calls `body` with each key and value of `range` in ascending byte order until it answers `.stop`. The buffers
   /// are valid during the call only.
@@ -38,6 +41,11 @@ package protocol StoreReader: Sendable {
     _ range: KeyRange,
     _ body: (_ key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) throws -> ScanStep
   ) throws
+}
+
+extension StoreReader {
+  /// The value of `key`, or `nil`. Throws `.corrupt` or `.unavailable`.
+  package func value(for key: [UInt8]) throws -> [UInt8]? { try withValue(for: key) { [UInt8]($0) } }
 }
 
 /// Changes that become visible together, or not at all. A later change of a key wins over an earlier one.
@@ -80,6 +88,12 @@ package protocol OrderedStore: StoreReader {
 
   /// Writes a complete, consistent copy into `directory`, which must not exist.
   func checkpoint(into directory: String) throws
+
+  /// Makes the space of deleted and replaced values in `range` free on disk. Takes as long as rewriting what is left.
+  func compact(_ range: KeyRange) throws
+
+  /// The bytes that the store takes on disk, garbage included.
+  func usedSpace() throws -> ByteCount
 
   /// Releases the store's files and memory. Snapshots must be gone; later calls throw `.unavailable`.
   func close()
