@@ -51,7 +51,7 @@ let products: [String: [Target.Dependency]] = [
 ]
 
 /// Sources of generated code, which lies beside them.
-let excludes = ["DFSWire": ["Protos"]]
+let excludes = ["DFSWire": ["Protos"], "DFSRPC": ["Protos"]]
 
 let settings: [SwiftSetting] = [
   .swiftLanguageMode(.v6), .treatAllWarnings(as: .error),
