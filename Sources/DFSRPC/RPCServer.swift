@@ -1,0 +1,44 @@
+package import DFSCore
+package import DFSTransport
+package import Logging
+
+/// Serves the methods of a router to gRPC clients.
+package final class RPCServer: Sendable {
+  package struct Configuration: Sendable {
+    /// Where to listen; port 0 lets the kernel choose.
+    package var listen: [Endpoint]
+    /// Encryption; nothing means plain HTTP/2 with prior knowledge.
+    package var security: (any ChannelSecurity)?
+    package var http2 = HTTP2Configuration()
+    /// A larger request message is refused with `.exhausted`.
+    package var maxRequest: ByteCount = .mib(4)
+    /// Exceptions to `maxRequest` by method path.
+    package var maxRequestByPath: [String: ByteCount] = [:]
+    /// Connections beyond this are closed at once.
+    package var maxConnections = 10_000
+
+    package init(listen: [Endpoint]) { self.listen = listen }
+  }
+
+  private let router: RPCRouter
+  private let configuration: Configuration
+  private let loops: NetworkLoops
+  private let logger: Logger
+
+  package init(router: RPCRouter, configuration: Configuration, loops: NetworkLoops, logger: Logger) {
+    self.router = router
+    self.configuration = configuration
+    self.loops = loops
+    self.logger = logger
+  }
+
+  /// Binds every address and begins to serve. Returns the addresses with their actual ports. Throws
+  /// `.failedPrecondition` when an address is taken or not ours.
+  package func start() async throws -> [Endpoint] {
+    throw DFSError(.unimplemented, "no transport yet")
+  }
+
+  /// Stops accepting, tells every client to go elsewhere (GOAWAY twice, so that no request on its way is lost), lets
+  /// running calls finish for at most `grace`, then closes what is left.
+  package func drain(grace: Duration) async {}
+}

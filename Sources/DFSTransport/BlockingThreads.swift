@@ -1,0 +1,103 @@
+import DFSCore
+import DequeModule
+import Foundation
+
+/// A fixed pool of threads for calls that block: disk, RocksDB, name resolution. Loops never block, so every
+/// such call goes through one of these.
+///
+/// Work is started in order of arrival. The queue has a bound, beyond which `run` throws `.exhausted`: a disk
+/// that answers no more must not collect callers without end. Cancelling the caller does not interrupt work
+/// that has begun; work that has not begun is skipped.
+package final class BlockingThreads: Sendable {
+  private let pool: Pool
+
+  /// Starts `count` threads, named `name` for `ps` and debuggers.
+  package init(count: Int, name: String, queueLimit: Int = 100_000) {
+    precondition(count > 0, "a pool needs a thread")
+    pool = Pool(queueLimit: queueLimit)
+    for number in 0..<count {
+      let thread = Thread { [pool] in pool.work() }
+      thread.name = "\(name)-\(number)"
+      thread.stackSize = 1 << 20
+      thread.start()
+    }
+  }
+
+  deinit { pool.close() }
+
+  /// Runs `body` on one of the threads and returns what it returns. Throws what `body` throws,
+  /// `CancellationError` when the caller was cancelled before `body` began, `.exhausted` when the queue is full and
+  /// `.unavailable` after `shutdown`.
+  package func run<Success: Sendable>(_ body: @escaping @Sendable () throws -> Success) async throws -> Success {
+    try Task.checkCancellation()
+    let flag = CancellationFlag()
+    return try await withTaskCancellationHandler {
+      try await withUnsafeThrowingContinuation { continuation in
+        let refusal = pool.submit {
+          guard !flag.isRaised else { return continuation.resume(throwing: CancellationError()) }
+          continuation.resume(with: Result { try body() })
+        }
+        if let refusal { continuation.resume(throwing: refusal) }
+      }
+    } onCancel: {
+      flag.raise()
+    }
+  }
+
+  /// Lets the work that was accepted finish, then ends the threads; later calls of `run` throw.
+  package func shutdown() { pool.close() }
+}
+
+private final class CancellationFlag: @unchecked Sendable {
+  // SAFETY: `raised` is only touched under `lock`.
+  private let lock = NSLock()
+  private var raised = false
+  var isRaised: Bool { lock.withLock { raised } }
+  func raise() { lock.withLock { raised = true } }
+}
+
+private final class Pool: @unchecked Sendable {
+  // SAFETY: every property below is read and written while `condition` is locked.
+  private let condition = NSCondition()
+  private var queue: Deque<@Sendable () -> Void> = []
+  private var isClosed = false
+  private var idle = 0
+  private let queueLimit: Int
+
+  init(queueLimit: Int) { self.queueLimit = queueLimit }
+
+  func submit(_ work: @escaping @Sendable () -> Void) -> DFSError? {
+    condition.lock()
+    defer { condition.unlock() }
+    guard !isClosed else { return DFSError(.unavailable, "the process is stopping") }
+    guard queue.count < queueLimit else {
+      return DFSError(.exhausted, "\(queue.count) operations wait for the disk; try again later")
+    }
+    queue.append(work)
+    if idle > 0 { condition.signal() }
+    return nil
+  }
+
+  func close() {
+    condition.lock()
+    isClosed = true
+    condition.broadcast()
+    condition.unlock()
+  }
+
+  func work() {
+    while let next = take() { next() }
+  }
+
+  private func take() -> (@Sendable () -> Void)? {
+    condition.lock()
+    defer { condition.unlock() }
+    while queue.isEmpty {
+      if isClosed { return nil }
+      idle += 1
+      condition.wait()
+      idle -= 1
+    }
+    return queue.removeFirst()
+  }
+}
