@@ -1,0 +1,28 @@
+/// Bounds of the stored formats and of single operations. A test fills each of them.
+package enum Limits {
+  /// Chunk references in one segment, and indices in one allocation page.
+  package static let segmentChunks = 512
+  /// Chunk references that live inside the inode; more of them take segments.
+  package static let inodeChunks = 16
+  /// Segments of one file: 32 TiB of 8 MiB chunks, so that a commit that checks them all again stays short.
+  package static let segments = 8192
+  /// Chunk indices that one call may allocate.
+  package static let allocation = 512
+  /// Allocation pages that one seal may touch: more means that the client seals far from the order it allocated in.
+  package static let pagesPerSeal = 8
+  /// Directories that one `mkdir -p` may make; each takes two of a ledger's operations.
+  package static let directoriesPerMake = 48
+  /// Longest walk from a directory to the root. A renamed tree may hang up to twice as deep as a path may be.
+  package static let deepestWalk = 1100
+  package static let userAttributes = 32
+  package static let userAttributeBytes = 4096
+  package static let ownerBytes = 255
+  package static let zoneBytes = 255
+  package static let nodeEndpoints = 8
+  package static let receiptKeyBytes = 64
+  package static let mostReplicas: UInt8 = 5
+  /// Group rows that one mutation may change.
+  package static let groupsPerChange = 64
+  /// Entries of a listing's page.
+  package static let listEntries = 1000
+}

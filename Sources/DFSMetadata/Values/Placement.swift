@@ -1,0 +1,92 @@
+package import DFSCore
+
+/// What a slot's member is known to hold.
+package enum SlotState: UInt8, Sendable, Hashable {
+  /// Every living chunk of the group.
+  case full = 1
+  /// A new member that does not have everything yet.
+  case filling = 2
+  /// Missed at least one write; reconciliation makes it full again.
+  case behind = 3
+  /// No member: nobody eligible. Writes go on at W.
+  case vacant = 4
+}
+
+/// One of the R places of a group.
+package struct GroupSlot: Sendable, Hashable {
+  /// `nil` exactly when the slot is vacant.
+  package var node: NodeID?
+  package var state: SlotState
+
+  package init(node: NodeID, state: SlotState) {
+    precondition(state != .vacant, "a vacant slot has no node")
+    self.node = node
+    self.state = state
+  }
+  private init() {
+    node = nil
+    state = .vacant
+  }
+  package static let vacant = GroupSlot()
+}
+
+/// One row of the slot table.
+package struct PlacementGroup: Sendable, Hashable {
+  package var id: GroupID
+  /// Raised by every change of a member or a state.
+  package var epoch: GroupEpoch
+  package var policy: PlacementPolicy
+  /// As many as the policy has replicas.
+  package var slots: [GroupSlot]
+
+  package init(id: GroupID, epoch: GroupEpoch, policy: PlacementPolicy, slots: [GroupSlot]) {
+    self.id = id
+    self.epoch = epoch
+    self.policy = policy
+    self.slots = slots
+  }
+
+  package var members: [NodeID] { slots.compactMap(\.node) }
+}
+
+/// What an operator, or the membership's rules, decided about a node. "Down" is not here: it is the leader's
+/// own, momentary observation.
+package enum NodeState: UInt8, Sendable, Hashable {
+  case active = 1
+  case draining = 2
+  case maintenance = 3
+  /// Failed: no longer counted as a holder of anything.
+  case out = 4
+  /// Taken out of the cluster for good; its store id is never accepted again.
+  case removed = 5
+
+  /// Whether a receipt of the node counts.
+  package var holdsChunks: Bool { self != .out && self != .removed }
+}
+
+/// One registered datanode.
+package struct ClusterNode: Sendable, Hashable {
+  package var id: NodeID
+  package var store: StoreID
+  package var boot: BootID
+  package var endpoints: [Endpoint]
+  package var zone: String
+  package var capacity: ByteCount
+  package var state: NodeState
+  /// The key with which the node signs receipts; 32 bytes.
+  package var receiptKey: [UInt8]
+
+  package init(
+    id: NodeID, store: StoreID, boot: BootID, endpoints: [Endpoint], zone: String, capacity: ByteCount,
+    state: NodeState, receiptKey: [UInt8]
+  ) {
+    self.id = id
+    self.store = store
+    self.boot = boot
+    self.endpoints = endpoints
+    self.zone = zone
+    self.capacity = capacity
+    self.state = state
+    self.receiptKey = receiptKey
+  }
+}
