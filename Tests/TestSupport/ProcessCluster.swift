@@ -1,0 +1,177 @@
+package import Foundation
+
+/// A coordinator and datanodes as real processes of the built `dfsd`, each with a directory and a port of its own
+/// that it keeps through restarts. Everything is killed when the value goes away.
+package actor ProcessCluster {
+  package nonisolated let directory: TemporaryDirectory
+  package nonisolated let coordinatorPort: Int
+  package nonisolated let datanodePorts: [Int]
+  private nonisolated let settings: Settings
+  private var coordinator: StartedProgram?
+  private var datanodes: [Int: StartedProgram] = [:]
+
+  package struct Settings: Sendable {
+    package var datanodes = 3
+    package var coordinatorArguments: [String] = []
+    package var datanodeArguments: [String] = []
+    /// Per datanode, for example another data directory.
+    package var extraArguments: [Int: [String]] = [:]
+    /// Runs each server under another program, for example `strace`.
+    package var wrapper: [String] = []
+    package init() {}
+    package init(datanodes: Int) { self.datanodes = datanodes }
+  }
+
+  /// The `dfsd` of the build that runs the tests, or `DFS_TEST_DFSD`.
+  package static var program: String {
+    if let path = ProcessInfo.processInfo.environment["DFS_TEST_DFSD"] { return path }
+    let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+      .deletingLastPathComponent()
+    return root.appendingPathComponent(".build/debug/dfsd").path
+  }
+
+  package init(_ settings: Settings = Settings()) throws {
+    directory = try TemporaryDirectory("dfs-cluster")
+    self.settings = settings
+    let ports = try freePorts(settings.datanodes + 1)
+    coordinatorPort = ports[0]
+    datanodePorts = Array(ports.dropFirst())
+  }
+
+  package nonisolated var coordinatorAddress: String { "127.0.0.1:\(coordinatorPort)" }
+  package nonisolated func dataDirectory(ofDatanode number: Int) -> String { "\(directory.path)/datanode-\(number)" }
+  package nonisolated var coordinatorDirectory: String { "\(directory.path)/coordinator" }
+
+  /// Starts everything and waits until `status` sees all datanodes.
+  package func start() async throws {
+    try startCoordinator()
+    for number in 0..<settings.datanodes { try startDatanode(number) }
+    try await waitForNodes(settings.datanodes)
+  }
+
+  package func startCoordinator() throws {
+    coordinator = try launch(
+      "coordinator",
+      ["coordinator", "--listen", coordinatorAddress, "--data", coordinatorDirectory] + settings.coordinatorArguments)
+  }
+
+  package func startDatanode(_ number: Int) throws {
+    datanodes[number] = try launch(
+      "datanode-\(number)",
+      [
+        "datanode", "--listen", "127.0.0.1:\(datanodePorts[number])", "--data", dataDirectory(ofDatanode: number),
+        "--coordinators", coordinatorAddress,
+      ] + settings.datanodeArguments + (settings.extraArguments[number] ?? []))
+  }
+
+  private func launch(_ name: String, _ arguments: [String]) throws -> StartedProgram {
+    let command = settings.wrapper.map { $0.replacingOccurrences(of: "NAME", with: name) } + [Self.program] + arguments
+    let log = "\(directory.path)/\(name).log"
+    return try StartedProgram(
+      command[0], Array(command.dropFirst()), environment: ["LOG_LEVEL": "info"], output: log, errors: log)
+  }
+
+  package func signalCoordinator(_ signal: Int32) { coordinator?.signal(signal) }
+  package func signalDatanode(_ number: Int, _ signal: Int32) { datanodes[number]?.signal(signal) }
+  package var coordinatorPID: Int32? { coordinator?.pid }
+  package func datanodePID(_ number: Int) -> Int32? { datanodes[number]?.pid }
+
+  package func killCoordinator() async throws {
+    coordinator?.signal(SIGKILL)
+    _ = try await coordinator?.exit(within: .seconds(10))
+    coordinator = nil
+  }
+
+  package func killDatanode(_ number: Int) async throws {
+    let datanode = datanodes.removeValue(forKey: number)
+    datanode?.signal(SIGKILL)
+    _ = try await datanode?.exit(within: .seconds(10))
+  }
+
+  /// Kills every process at the same moment.
+  package func killAll() async throws {
+    let all = [coordinator].compactMap { $0 } + datanodes.values
+    for program in all { program.signal(SIGKILL) }
+    for program in all { _ = try await program.exit(within: .seconds(10)) }
+    coordinator = nil
+    datanodes = [:]
+  }
+
+  package struct Stopped: Error { package let statuses: [Int32] }
+
+  /// Asks every process to stop and waits for it; returns their exit statuses, the coordinator's first.
+  package func stop() async throws -> [Int32] {
+    let all = [coordinator].compactMap { $0 } + datanodes.values
+    for program in all { program.signal(SIGTERM) }
+    var statuses: [Int32] = []
+    for program in all { statuses.append(try await program.exit(within: .seconds(40))) }
+    coordinator = nil
+    datanodes = [:]
+    return statuses
+  }
+
+  /// Waits until `count` datanodes are up. Throws when that takes longer than 30 s.
+  package func waitForNodes(_ count: Int) async throws {
+    let end = ContinuousClock.now.advanced(by: .seconds(30))
+    var last = ""
+    while ContinuousClock.now < end {
+      let run = try await dfsd(["status", "--json"], limit: .seconds(20))
+      last = run.output + run.errors
+      if run.status == 0, let status = try? JSONSerialization.jsonObject(with: Data(run.output.utf8)) as? [String: Any],
+        status["nodes_up"] as? Int == count
+      {
+        return
+      }
+      try await Task.sleep(for: .milliseconds(200))
+    }
+    throw ProgramRun.TimedOut(description: "the cluster has not got \(count) datanodes: \(last)\n\(logs())")
+  }
+
+  /// Runs a client command against this cluster.
+  package nonisolated func dfsd(
+    _ arguments: [String], environment: [String: String] = [:], input: Data? = nil, outputFile: String? = nil,
+    limit: Duration = .seconds(120)
+  ) async throws -> ProgramRun {
+    try await ProgramRun.run(
+      Self.program, arguments,
+      environment: ["DFS_COORDINATORS": coordinatorAddress].merging(environment) { $1 }, input: input,
+      outputFile: outputFile, limit: limit)
+  }
+
+  /// Starts a client command that goes on beside the test.
+  package nonisolated func startClient(_ arguments: [String], log: String) throws -> StartedProgram {
+    try StartedProgram(
+      Self.program, arguments, environment: ["DFS_COORDINATORS": coordinatorAddress],
+      output: "\(directory.path)/\(log)", errors: "\(directory.path)/\(log)")
+  }
+
+  /// The last lines of every log, for the message of a failed test.
+  package nonisolated func logs(lines: Int = 15) -> String {
+    let names = (try? FileManager.default.contentsOfDirectory(atPath: directory.path)) ?? []
+    return names.filter { $0.hasSuffix(".log") }.sorted().map { name in
+      let text = (try? String(contentsOfFile: "\(directory.path)/\(name)", encoding: .utf8)) ?? ""
+      return "--- \(name)\n" + text.split(separator: "\n").suffix(lines).joined(separator: "\n")
+    }.joined(separator: "\n")
+  }
+}
+
+/// Ports that nothing listens on at this moment.
+package func freePorts(_ count: Int) throws -> [Int] {
+  var sockets: [Int32] = []
+  defer { for socket in sockets { close(socket) } }
+  return try (0..<count).map { _ in
+    let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    sockets.append(descriptor)
+    var address = sockaddr_in()
+    address.sin_family = sa_family_t(AF_INET)
+    address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+    var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+    let bound = withUnsafeMutablePointer(to: &address) { pointer in
+      pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+        bind(descriptor, $0, length) == 0 && getsockname(descriptor, $0, &length) == 0
+      }
+    }
+    guard descriptor >= 0, bound else { throw POSIXError(.EADDRNOTAVAIL) }
+    return Int(UInt16(bigEndian: address.sin_port))
+  }
+}
