@@ -53,6 +53,8 @@ let products: [String: [Target.Dependency]] = [
 /// Sources of generated code, which lies beside them.
 let excludes = ["DFSWire": ["Protos"], "DFSRPC": ["Protos"]]
 
+let resources: [String: [Resource]] = ["DFSWire": [.embedInCode("Descriptors/dfs.v1.binpb")]]
+
 let settings: [SwiftSetting] = [
   .swiftLanguageMode(.v6), .treatAllWarnings(as: .error),
   .enableUpcomingFeature("ExistentialAny"), .enableUpcomingFeature("InternalImportsByDefault"),
@@ -101,7 +103,7 @@ let package = Package(
     + modules.map {
       .target(
         name: $0.name, dependencies: dependencies($0.uses, $0.packages), exclude: excludes[$0.name] ?? [],
-        swiftSettings: settings)
+        resources: resources[$0.name] ?? [], swiftSettings: settings)
     }
     + [
       .executableTarget(
