@@ -1,83 +1,51 @@
 package import DFSCore
+package import DFSMetadata
 
-/// What outlives the coordinator of one node.
-package struct MemberRecord: Hashable, Sendable {
-  /// What an operator decided. The last three are kept and honoured; the commands that set them come with
-  /// repair.
-  package enum Standing: UInt8, Sendable, CaseIterable {
-    case active = 0
-    case draining = 1
-    case maintenance = 2
-    case removed = 3
-  }
-
-  package var node: NodeID
-  package var store: StoreID
-  package var address: Endpoint
-  /// Failure zone; empty makes the node a zone of its own.
-  package var zone: String
-  package var capacity: ByteCount
-  package var standing: Standing
-  /// Its latest starts, the current one last: receipts made under any of them are valid.
-  package var boots: [BootID]
-  /// Machine and disk.
-  package var disk: String
-  package var version: String
-
-  package init(
-    node: NodeID, store: StoreID, address: Endpoint, zone: String = "", capacity: ByteCount,
-    standing: Standing = .active, boots: [BootID] = [], disk: String = "", version: String = ""
-  ) {
-    self.node = node
-    self.store = store
-    self.address = address
-    self.zone = zone
-    self.capacity = capacity
-    self.standing = standing
-    self.boots = boots
-    self.disk = disk
-    self.version = version
-  }
-}
-
-/// A node as the coordinator sees it now.
+/// A node as the coordinator sees it now: its durable record, and what is known of it in this life.
 package struct Member: Sendable {
-  /// Contact alone; what an operator decided is `MemberRecord.standing`.
+  /// Contact alone; what an operator decided is `ClusterNode.state`.
   package enum Life: Sendable, Hashable {
     case up
     case down
     case out
   }
 
-  package var record: MemberRecord
-  package var life: Life = .up
+  package var record: ClusterNode
+  package var life: Life
   package var lastContact: ContinuousClock.Instant
   /// The boot that registered with this coordinator; `nil` until it did.
   package var boot: BootID?
+  /// Earlier boots, oldest first: a receipt made under one of them still counts.
+  package var pastBoots: [BootID] = []
+  /// Superseded boots that spoke again: two processes run on copies of one directory, so theirs do not count.
+  package var distrustedBoots: Set<BootID> = []
   package var report: NodeReport?
   package var isStopping = false
   /// Would be out, but for the storm brake.
   package var isHeldByBrake = false
-  /// Superseded boots that spoke again.
-  package var distrustedBoots: Set<BootID> = []
+  /// Machine and disk, and the program's version, as it registered.
+  package var disk = ""
+  package var version = ""
 
-  package init(record: MemberRecord, lastContact: ContinuousClock.Instant) {
+  package init(record: ClusterNode, lastContact: ContinuousClock.Instant) {
     self.record = record
     self.lastContact = lastContact
+    life = record.state == .out ? .out : .up
   }
 
+  package var id: NodeID { record.id }
   /// Clients and peers should try it.
-  package var isReachable: Bool { life == .up && record.standing != .removed }
+  package var isReachable: Bool { life == .up && record.state.holdsChunks }
   /// New chunks may go to it.
-  package var isWritable: Bool {
-    isReachable && record.standing == .active && (report?.isWritable ?? true)
-  }
-  /// May be given slots.
+  package var isWritable: Bool { isReachable && record.state == .active && (report?.isWritable ?? true) }
+  /// May be given slots: it has registered with this coordinator.
   package var isEligible: Bool { isWritable && boot != nil }
   package var free: ByteCount { report?.free ?? record.capacity }
-
-  /// The zone that placement counts: a node without one is a zone of its own.
-  package var zone: Zone { Zone(name: record.zone, node: record.node) }
+  package var zone: Zone { Zone(name: record.zone, node: record.id) }
+  /// The boots whose receipts count, the current one first.
+  package var trustedBoots: [BootID] {
+    [record.boot] + pastBoots.reversed().filter { !distrustedBoots.contains($0) }
+  }
 
   mutating func touch(_ now: ContinuousClock.Instant) {
     lastContact = max(lastContact, now)
@@ -91,36 +59,43 @@ package enum Zone: Hashable, Sendable {
   case named(String)
   case alone(NodeID)
 
+  /// A node without a zone is a zone of its own.
   package init(name: String, node: NodeID) { self = name.isEmpty ? .alone(node) : .named(name) }
 }
 
 /// What a node says of itself when it registers.
 package struct Registration: Sendable {
-  package var record: MemberRecord
+  package var node: NodeID
+  package var store: StoreID
   package var boot: BootID
   /// The cluster that its directory belongs to; `nil` for a fresh one.
   package var cluster: ClusterID?
+  package var address: Endpoint
+  package var zone: String
+  package var capacity: ByteCount
   package var highestEpoch: Epoch
   package var highestRevision: Revision
+  /// Machine and disk.
+  package var disk: String
+  package var version: String
 
   package init(
-    record: MemberRecord, boot: BootID, cluster: ClusterID?, highestEpoch: Epoch = .zero,
-    highestRevision: Revision = .zero
+    node: NodeID, store: StoreID, boot: BootID, cluster: ClusterID?, address: Endpoint, zone: String = "",
+    capacity: ByteCount, highestEpoch: Epoch = .zero, highestRevision: Revision = .zero, disk: String = "",
+    version: String = ""
   ) {
-    self.record = record
+    self.node = node
+    self.store = store
     self.boot = boot
     self.cluster = cluster
+    self.address = address
+    self.zone = zone
+    self.capacity = capacity
     self.highestEpoch = highestEpoch
     self.highestRevision = highestRevision
+    self.disk = disk
+    self.version = version
   }
-}
-
-/// What a registration changed.
-package struct RegistrationOutcome: Sendable {
-  package var record: MemberRecord
-  package var isNew: Bool
-  /// The record differs from the one before and is to be made durable before the node is answered.
-  package var recordChanged: Bool
 }
 
 /// What a node says in a heartbeat.
