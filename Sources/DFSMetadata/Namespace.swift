@@ -71,6 +71,8 @@ package final class Namespace: Sendable {
     throw DFSError(.unimplemented, "the namespace is not there yet")
   }
 
+  /// How much there is, for `status`: kept up by the rounds, never counted by a scan.
+  package var counts: NamespaceCounts { NamespaceCounts() }
   /// The latest revision that reads see.
   package var revision: Revision { .zero }
   /// The cluster's time now.

@@ -16,18 +16,18 @@ package struct CommitUpload: Mutation {
   package var length: ByteCount
   /// The root over all blocks of the file. Kept as the client says it; readers verify it.
   package var root: Digest
-  /// Replaces what `BeginUpload` said, for a source whose time is known at its end only.
-  package var modified: FileTime?
+  /// Replace what `BeginUpload` said: the protocol gives a version's attributes with its commit.
+  package var attributes: FileAttributes?
 
   package init(
     upload: UploadID, final: [StoredChunk], chunkCount: UInt64, length: ByteCount, root: Digest,
-    modified: FileTime? = nil
+    attributes: FileAttributes? = nil
   ) {
     self.upload = upload
     self.final = final
     self.chunkCount = chunkCount
     self.length = length
     self.root = root
-    self.modified = modified
+    self.attributes = attributes
   }
 }

@@ -8,18 +8,21 @@ package struct PutInline: Mutation {
   package var attributes: FileAttributes
   package var precondition: WritePrecondition
   package var chunkSize: ChunkSize
+  /// `nil`: the policy of the directory.
+  package var policy: PlacementPolicy?
   /// At most the namespace's `inlineLimit`.
   package var bytes: [UInt8]
   package var root: Digest
 
   package init(
     target: RemotePath, attributes: FileAttributes, precondition: WritePrecondition = .none,
-    chunkSize: ChunkSize = .standard, bytes: [UInt8], root: Digest
+    chunkSize: ChunkSize = .standard, policy: PlacementPolicy? = nil, bytes: [UInt8], root: Digest
   ) {
     self.target = target
     self.attributes = attributes
     self.precondition = precondition
     self.chunkSize = chunkSize
+    self.policy = policy
     self.bytes = bytes
     self.root = root
   }
