@@ -1,5 +1,6 @@
 import COpenSSL
 import DFSCore
+import Glibc
 
 /// Turns OpenSSL's thread-local error queue into an error of ours.
 enum TLSFailure {
@@ -12,7 +13,8 @@ enum TLSFailure {
       guard first == nil else { continue }
       let reason = ERR_GET_REASON(code)
       // System errors keep errno as their reason and have no text of their own.
-      let text = ERR_reason_error_string(code).map { String(cString: $0) } ?? "error \(code)"
+      let raw = ERR_reason_error_string(code) ?? UnsafePointer(strerror(reason))
+      let text = raw.map { String(cString: $0) } ?? "error \(code)"
       first = (reason, text)
     }
   }

@@ -50,6 +50,8 @@ package final class TLSSession {
 
   deinit { SSL_free(session) }
 
+  /// What both sides agreed to speak, once the handshake is complete: always "h2".
+  package private(set) var applicationProtocol: String?
   /// "TLSv1.3" or "TLSv1.2", for logs.
   package var protocolVersion: String { String(cString: SSL_get_version(session)) }
 
@@ -95,11 +97,13 @@ package final class TLSSession {
     var chosen: UnsafePointer<UInt8>?
     var count: UInt32 = 0
     SSL_get0_alpn_selected(session, &chosen, &count)
-    guard count > 0 else {
+    guard let chosen, count > 0 else {
       // A peer without ALPN would be spoken to in HTTP/2 by mere hope.
       fail(DFSError(.unavailable, "the \(role == .server ? "client" : "server") does not offer HTTP/2 (ALPN \"h2\")"))
       return
     }
+    // SAFETY: the session keeps these `count` bytes.
+    applicationProtocol = String(decoding: UnsafeBufferPointer(start: chosen, count: Int(count)), as: UTF8.self)
     if let certificate = SSL_get1_peer_certificate(session) {
       defer { X509_free(certificate) }
       peer = TLSPeer(certificate: certificate)
