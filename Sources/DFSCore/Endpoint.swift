@@ -27,7 +27,9 @@ public struct Endpoint: Hashable, Sendable, CustomStringConvertible {
       guard !host.contains(":") else { throw refuse("an IPv6 address needs brackets") }
     }
     guard !host.isEmpty else { throw refuse("the host is empty") }
-    guard let number = port.map({ Int($0) }) ?? defaultPort, (0...65535).contains(number) else {
+    // A sign would be read as part of the number.
+    let written = port.map { $0.first == "+" ? nil : Int($0) }
+    guard let number = written ?? defaultPort, (0...65535).contains(number) else {
       throw refuse("the port must be a number from 0 to 65535")
     }
     self.init(host: String(host), port: number)

@@ -70,7 +70,8 @@ public struct NodeID: RawRepresentable, Hashable, Sendable, Comparable, CustomSt
   /// Sixteen hexadecimal digits, as `status` and the logs print it and `admin` commands accept it.
   public var description: String { hexadecimal(rawValue) }
   public init?(_ text: some StringProtocol) {
-    guard text.utf8.count == 16, let value = UInt64(text, radix: 16) else { return nil }
+    // A sign would be read as part of the number.
+    guard text.utf8.count == 16, text.first != "+", let value = UInt64(text, radix: 16) else { return nil }
     rawValue = value
   }
   public static func < (left: Self, right: Self) -> Bool { left.rawValue < right.rawValue }
