@@ -27,7 +27,8 @@ package enum ExampleFile {
   private static func entry(_ key: SettingKey, indent: String) -> [String] {
     let word = key.components.last ?? key.name
     let head = [
-      "\(indent)# \(key.summary).", "\(indent)# \(key.range); default: \(key.standard.isEmpty ? "none" : key.standard)",
+      "\(indent)# \(key.summary).",
+      "\(indent)# \(key.range); default: \(key.standard.isEmpty ? "none" : key.standard)",
     ]
     if case .endpoints = key.kind {
       return head + ["\(indent)\(word):"] + key.standard.split(separator: ",").map { "\(indent)  - \($0)" }

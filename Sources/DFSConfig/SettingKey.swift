@@ -147,6 +147,8 @@ func write(_ duration: Duration) -> String {
   let (seconds, attoseconds) = duration.components
   let nanoseconds = seconds * 1_000_000_000 + attoseconds / 1_000_000_000
   guard nanoseconds != 0 else { return "0s" }
-  guard let unit = timeUnits.first(where: { nanoseconds % $0.nanoseconds == 0 }) else { return "\(nanoseconds)ns" }
+  guard let unit = timeUnits.first(where: { nanoseconds % $0.nanoseconds == 0 }) else {
+    return "\(nanoseconds)ns"
+  }
   return "\(nanoseconds / unit.nanoseconds)\(unit.name)"
 }

@@ -10,7 +10,8 @@ package struct SettingSources: Sendable {
   package var file: (name: String, text: String)?
 
   package init(
-    flags: [String: String] = [:], environment: [String: String] = [:], file: (name: String, text: String)? = nil
+    flags: [String: String] = [:], environment: [String: String] = [:],
+    file: (name: String, text: String)? = nil
   ) {
     self.flags = flags
     self.environment = environment
@@ -47,7 +48,8 @@ struct SettingLayers {
     // Kubernetes sets COORDINATOR_PORT=tcp://… for a service of that name; it is not meant for us.
     for name in ["COORDINATOR_PORT", "DATANODE_PORT"] where variables[name]?.hasPrefix("tcp://") == true {
       variables[name] = nil
-      warnings.append(SettingProblem(key: name, reason: "looks like a link set by Kubernetes and is ignored", origin: nil))
+      warnings.append(
+        SettingProblem(key: name, reason: "looks like a link set by Kubernetes and is ignored", origin: nil))
     }
     warnings += misspeltVariables()
   }
@@ -87,7 +89,8 @@ struct SettingLayers {
     let bracketed = name.contains(":") && !name.hasPrefix("[") ? "[\(name)]" : name
     return FoundSetting(
       text: "\(bracketed):\(port ?? String(base.port))",
-      origin: [host.map { _ in hostName }, port.map { _ in portName }].compactMap { $0 }.joined(separator: " and "))
+      origin: [host.map { _ in hostName }, port.map { _ in portName }].compactMap { $0 }.joined(
+        separator: " and "))
   }
 
   /// `DFS_<section>_…` that names no key. Only warned about: orchestrators make up variables of their own.

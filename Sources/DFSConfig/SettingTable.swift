@@ -8,7 +8,10 @@ package enum SettingTable {
   /// The sections of the YAML file, each with the sentence that introduces it.
   package static let sections: [(name: String, summary: String)] = [
     ("tls", "Certificates. All nodes of a cluster use TLS, or none does"),
-    ("transport", "Connections. Leave these alone unless a measurement says otherwise; keep them equal on all nodes"),
+    (
+      "transport",
+      "Connections. Leave these alone unless a measurement says otherwise; keep them equal on all nodes"
+    ),
     ("coordinator", "The coordinator: names, membership, placement"),
     ("datanode", "Every datanode: one process, one disk"),
     ("client", "The command line and the Swift library"),
@@ -25,7 +28,8 @@ package enum SettingTable {
     SettingKey(
       "insecure", .flag, "false",
       "Allows a server to listen on an address that other machines reach without TLS"),
-    SettingKey("tls.certificate", .path, "", "PEM file with this node's certificate chain; empty for plain HTTP/2"),
+    SettingKey(
+      "tls.certificate", .path, "", "PEM file with this node's certificate chain; empty for plain HTTP/2"),
     SettingKey("tls.key", .path, "", "PEM file with the private key of that certificate"),
     SettingKey("tls.ca", .path, "", "PEM file with the authorities to trust; empty for the system's"),
     SettingKey("tls.mutual", .flag, "false", "Demands a certificate signed by `ca` from every client"),
@@ -113,11 +117,13 @@ package enum SettingTable {
 
   private static let datanode: [SettingKey] = [
     SettingKey(
-      "datanode.listen", .endpoint(defaultPort: 7401), "127.0.0.1:7401", "Where it serves; port 0 takes a free one"),
+      "datanode.listen", .endpoint(defaultPort: 7401), "127.0.0.1:7401",
+      "Where it serves; port 0 takes a free one"),
     SettingKey(
       "datanode.advertise", .endpoint(defaultPort: 7401), "",
       "The address that clients and other datanodes use; empty for the one it listens on"),
-    SettingKey("datanode.data", .path, "/var/lib/dfs/datanode", "The directory of its chunks: one disk of its own"),
+    SettingKey(
+      "datanode.data", .path, "/var/lib/dfs/datanode", "The directory of its chunks: one disk of its own"),
     SettingKey(
       "datanode.zone", .word, "",
       "What fails together: a host, a rack, a room; copies go to different zones; empty for the node alone"),

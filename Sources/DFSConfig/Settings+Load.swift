@@ -61,10 +61,13 @@ extension Settings {
 extension SettingSources {
   /// The process's environment, and the file that `--config` or `DFS_CONFIG` names.
   /// Throws `.notFound` or `.invalidArgument` when that file can not be read.
-  package static func process(flags: [String: String] = [:], configuration path: String? = nil) throws -> Self {
+  package static func process(flags: [String: String] = [:], configuration path: String? = nil) throws -> Self
+  {
     let environment = ProcessInfo.processInfo.environment
     var sources = SettingSources(flags: flags, environment: environment)
-    guard let path = path ?? environment["DFS_CONFIG"].flatMap({ $0.isEmpty ? nil : $0 }) else { return sources }
+    guard let path = path ?? environment["DFS_CONFIG"].flatMap({ $0.isEmpty ? nil : $0 }) else {
+      return sources
+    }
     sources.file = try read(path)
     return sources
   }
@@ -95,7 +98,9 @@ extension Settings {
       requirePath("datanode.data", datanode.data, &reader)
     }
     if coordinator.outAfter <= coordinator.downAfter {
-      reader.report("coordinator.out_after", "must be longer than coordinator.down_after (\(write(coordinator.downAfter)))")
+      reader.report(
+        "coordinator.out_after",
+        "must be longer than coordinator.down_after (\(write(coordinator.downAfter)))")
     }
     if datanode.heartbeatInterval * 3 > coordinator.downAfter {
       reader.report("datanode.heartbeat_interval", "must be at most a third of coordinator.down_after")
@@ -110,7 +115,8 @@ extension Settings {
   private func checkListen(_ key: String, _ endpoint: Endpoint, _ reader: inout SettingReader) {
     guard cluster.tls == nil, !cluster.insecure, !isLoopback(endpoint.host) else { return }
     reader.report(
-      key, "\(endpoint) can be reached from other machines without TLS: set tls.certificate and tls.key, "
+      key,
+      "\(endpoint) can be reached from other machines without TLS: set tls.certificate and tls.key, "
         + "or accept it with insecure: true (--insecure)")
   }
 

@@ -22,7 +22,9 @@ struct YAMLDocument {
     do {
       guard let root = try Yams.compose(yaml: text) else { return }
       guard let mapping = root.mapping else {
-        if root.scalar?.string.isEmpty != true { report("", "the file must be a mapping of sections", root.mark) }
+        if root.scalar?.string.isEmpty != true {
+          report("", "the file must be a mapping of sections", root.mark)
+        }
         return
       }
       read(mapping, under: nil)

@@ -115,7 +115,8 @@ enum JSONLine {
     case .stringConvertible(let other): string(other.description)
     case .array(let values): "[" + values.map(render).joined(separator: ",") + "]"
     case .dictionary(let fields):
-      "{" + fields.sorted { $0.key < $1.key }.map { "\(string($0.key)):\(render($0.value))" }
+      "{"
+        + fields.sorted { $0.key < $1.key }.map { "\(string($0.key)):\(render($0.value))" }
         .joined(separator: ",") + "}"
     }
   }

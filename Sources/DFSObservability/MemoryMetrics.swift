@@ -19,7 +19,9 @@ package final class MemoryMetrics: MetricsFactory {
     return MetricSnapshot(values: all.mapValues { $0.value })
   }
 
-  private func find(_ label: String, _ dimensions: [(String, String)], _ kind: MetricSeries.Kind) -> MetricSeries {
+  private func find(_ label: String, _ dimensions: [(String, String)], _ kind: MetricSeries.Kind)
+    -> MetricSeries
+  {
     let name = MetricSnapshot.Name(label, dimensions)
     return series.withLock { series in
       if let known = series[name] { return known }
@@ -68,7 +70,9 @@ package final class MemoryMetrics: MetricsFactory {
 }
 
 /// One series, whatever its kind: a counter adds, a gauge keeps the last value, a distribution counts by size.
-final class MetricSeries: CounterHandler, FloatingPointCounterHandler, MeterHandler, RecorderHandler, TimerHandler {
+final class MetricSeries: CounterHandler, FloatingPointCounterHandler, MeterHandler, RecorderHandler,
+  TimerHandler
+{
   enum Kind { case counter, gauge, distribution }
 
   private struct State {

@@ -11,7 +11,9 @@ package struct ServiceNotifier: Sendable {
 
   /// `nil` when nobody asked to be notified, or at an address that is no local socket.
   package init?(environment: [String: String], processID: Int32 = getpid()) {
-    guard let path = environment["NOTIFY_SOCKET"], path.hasPrefix("/") || path.hasPrefix("@") else { return nil }
+    guard let path = environment["NOTIFY_SOCKET"], path.hasPrefix("/") || path.hasPrefix("@") else {
+      return nil
+    }
     // The address must fit `sun_path` with its closing NUL.
     guard path.utf8.count < 108, !path.utf8.contains(0) else { return nil }
     self.path = path

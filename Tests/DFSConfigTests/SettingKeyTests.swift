@@ -23,7 +23,9 @@ struct SettingKeyTests {
   }
 
   @Test func `every default is a value that its own key accepts`() throws {
-    for key in SettingTable.keys { #expect(throws: Never.self, "\(key.name)") { try key.value(of: key.standard) } }
+    for key in SettingTable.keys {
+      #expect(throws: Never.self, "\(key.name)") { try key.value(of: key.standard) }
+    }
   }
 
   @Test func `names and variables are unique and every section is introduced`() {
@@ -31,7 +33,8 @@ struct SettingKeyTests {
     #expect(Set(keys.map(\.name)).count == keys.count)
     #expect(Set(keys.map(\.environmentName)).count == keys.count)
     #expect(Set(keys.compactMap(\.section)) == Set(SettingTable.sections.map(\.name)))
-    #expect(SettingTable.key(named: "coordinator.chunk_size")?.environmentName == "DFS_COORDINATOR_CHUNK_SIZE")
+    #expect(
+      SettingTable.key(named: "coordinator.chunk_size")?.environmentName == "DFS_COORDINATOR_CHUNK_SIZE")
     for key in keys { #expect(!key.summary.hasSuffix(".") && !key.summary.isEmpty, "\(key.name)") }
   }
 
@@ -57,9 +60,11 @@ struct SettingKeyTests {
     #expect(try value("datanode.receive_budget", "128 MiB") == .bytes(.mib(128)))
     #expect(try value("insecure", "Yes") == .flag(true))
     #expect(try value("log.level", "DEBUG") == .text("debug"))
-    #expect(try value("coordinators", "a, [::1]:9") == .endpoints([
-      Endpoint(host: "a", port: 7400), Endpoint(host: "::1", port: 9),
-    ]))
+    #expect(
+      try value("coordinators", "a, [::1]:9")
+        == .endpoints([
+          Endpoint(host: "a", port: 7400), Endpoint(host: "::1", port: 9),
+        ]))
     #expect(try value("datanode.advertise", "") == .endpoints([]))
   }
 

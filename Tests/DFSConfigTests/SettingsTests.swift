@@ -127,7 +127,9 @@ struct SettingsTests {
     #expect(error?.message.contains("datanode.zone") == true)
   }
 
-  @Test(arguments: ["- a\n- b\n", "a: [", "a: b: c", "\"x", "coordinator:\n  replicas: 1\n  replicas: 2\n", "{1: 2"])
+  @Test(arguments: [
+    "- a\n- b\n", "a: [", "a: b: c", "\"x", "coordinator:\n  replicas: 1\n  replicas: 2\n", "{1: 2",
+  ])
   func `a file that is not a mapping of settings is one clear problem`(yaml: String) {
     let found = problems(yaml: yaml)
     #expect(!found.isEmpty)
@@ -152,7 +154,8 @@ struct SettingsTests {
     var random = SeededGenerator()
     print("seed \(random.seed)")
     let pieces = [
-      "coordinator", ":", " ", "\n", "  ", "- ", "[", "]", "{", "}", "&a", "*a", "!!int", "|", ">", "\"", "'", "#",
+      "coordinator", ":", " ", "\n", "  ", "- ", "[", "]", "{", "}", "&a", "*a", "!!int", "|", ">", "\"", "'",
+      "#",
       "chunk_size", "8MiB", "\t", "%", "---", "...", "?", "<<", "é", "\u{0}", "log", "level",
     ]
     for _ in 0..<1000 {

@@ -74,7 +74,8 @@ struct DistributionTests {
     var values: [Double] = []
     var distribution = Distribution()
     for _ in 0..<5000 {
-      let value = Double(UInt64.random(in: 1...(1 << UInt64.random(in: 1...40, using: &random)), using: &random))
+      let value = Double(
+        UInt64.random(in: 1...(1 << UInt64.random(in: 1...40, using: &random)), using: &random))
       values.append(value)
       distribution.add(value)
     }
