@@ -53,7 +53,9 @@ let products: [String: [Target.Dependency]] = [
 /// Sources of generated code, which lies beside them.
 let excludes = ["DFSWire": ["Protos"], "DFSRPC": ["Protos"]]
 
-let resources: [String: [Resource]] = ["DFSWire": [.embedInCode("Descriptors/dfs.v1.binpb")]]
+let resources: [String: [Resource]] = [
+  "DFSRPC": [.embedInCode("Descriptors/grpc.binpb")], "DFSWire": [.embedInCode("Descriptors/dfs.v1.binpb")],
+]
 
 let settings: [SwiftSetting] = [
   .swiftLanguageMode(.v6), .treatAllWarnings(as: .error),
