@@ -10,6 +10,13 @@ package struct NamespaceView: Sendable {
 extension NamespaceView {
   package func stat(_ path: RemotePath) throws -> EntryStatus { throw missing }
 
+  /// What is known of a version or directory, whatever its name is now; `nil` once it is gone. The revision of a
+  /// file is that of its own commit. For the answer to a write, which names what it made, not what the path leads to since.
+  package func version(_ inode: InodeID) throws -> EntryStatus? { throw missing }
+
+  /// The present path of a directory. Throws `.notFound` for one that hangs in no tree any more.
+  package func path(of directory: InodeID) throws -> RemotePath { throw missing }
+
   /// Where an upload to `path` would go: the parent must exist. For the choice of groups before `BeginUpload`.
   package func target(_ path: RemotePath) throws -> UploadTarget { throw missing }
 
