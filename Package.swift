@@ -14,7 +14,7 @@ let modules: [(name: String, uses: [String], packages: [String])] = [
    ["NIO", "Collections", "Logging", "Metrics", "SwiftProtobuf"]),
   ("DFSWire", ["DFSRPC", "DFSCore"], ["NIO", "SwiftProtobuf"]),
   ("DFSKeyValue", ["CRocksDB", "DFSCore"], ["Collections"]),
-  ("DFSChunkStore", ["DFSKeyValue", "DFSCodec", "DFSCrypto", "DFSCore"], ["Collections", "Logging", "Metrics"]),
+  ("DFSChunkStore", ["CLinux", "DFSKeyValue", "DFSCodec", "DFSCrypto", "DFSCore"], ["Collections", "Logging", "Metrics"]),
   ("DFSMetadata", ["DFSKeyValue", "DFSCore"], ["Collections", "Logging", "Metrics"]),
   ("DFSClient", ["DFSWire", "DFSRPC", "DFSTransport", "DFSCodec", "DFSCrypto", "DFSCore"],
    ["NIO", "Collections", "Logging", "Metrics"]),
@@ -100,6 +100,7 @@ let package = Package(
     .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
     .systemLibrary(name: "CISAL", pkgConfig: "libisal", providers: [.apt(["libisal-dev"])]),
+    .systemLibrary(name: "CLinux"),
     .systemLibrary(name: "CRocksDB", pkgConfig: "rocksdb", providers: [.apt(["librocksdb-dev"])]),
   ]
     + modules.map {

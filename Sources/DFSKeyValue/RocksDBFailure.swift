@@ -21,6 +21,8 @@ enum RocksDBFailure {
     if text.hasPrefix("Corruption") || text.contains("checksum mismatch") { return .corrupt }
     switch call {
     case .open where text.contains("does not exist"): return .notFound
+    // A table or a log that the manifest names is gone.
+    case .open where text.contains("No such file"): return .corrupt
     case .open, .read, .maintenance: return .unavailable
     case .write: return text.hasPrefix("Invalid argument") ? .internal : .outcomeUnknown
     }

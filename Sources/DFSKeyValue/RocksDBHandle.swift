@@ -10,9 +10,16 @@ final class RocksDBHandle: @unchecked Sendable {
   let synced = rocksdb_writeoptions_create()
   let buffered = rocksdb_writeoptions_create()
   let plainRead = rocksdb_readoptions_create()
+  private let hasBlobs: Bool
+
+  enum BlobCollection: String {
+    case on = "true"
+    case off = "false"
+  }
 
   init(path: String, options: RocksDBOptions) throws {
     self.path = path
+    hasBlobs = options.blobs != nil
     rocksdb_writeoptions_set_sync(synced, 1)
     let pointer = options.makePointer()
     defer { rocksdb_options_destroy(pointer) }
@@ -26,6 +33,17 @@ final class RocksDBHandle: @unchecked Sendable {
     rocksdb_writeoptions_destroy(buffered)
     rocksdb_readoptions_destroy(plainRead)
     rocksdb_close(database)
+  }
+
+  /// Whether the compactions that begin from now on copy living blobs out of old files.
+  func setBlobCollection(_ collection: BlobCollection) throws {
+    guard hasBlobs else { return }
+    try "enable_blob_garbage_collection".withCString { name in
+      try collection.rawValue.withCString { value in
+        var (names, values): (UnsafePointer<CChar>?, UnsafePointer<CChar>?) = (name, value)
+        try RocksDBFailure.check(.maintenance, path: path) { rocksdb_set_options(database, 1, &names, &values, $0) }
+      }
+    }
   }
 
   func withValue<Result>(

@@ -17,17 +17,11 @@ package final class RocksDBCache: @unchecked Sendable {
 
 /// How a RocksDB store is opened. The defaults bound its memory to about the cache plus three memtables of 8 MiB.
 package struct RocksDBOptions: Sendable {
-  /// Values at least `smallest` long go to blob files, where compaction of keys does not move them.
+  /// Values at least `smallest` long go to blob files, where compaction of keys does not move them. Only `compact(_:)`
+  /// collects their garbage: RocksDB's own compactions would copy a large part of all blobs each time.
   package struct Blobs: Sendable {
     package var smallest = ByteCount.kib(1)
     package var fileSize = ByteCount.mib(64)
-    package var collection = Collection.whenCompacted
-
-    package enum Collection: Sendable {
-      /// A compaction copies the living values out of the oldest part of the blob files, then deletes these.
-      case whenCompacted
-      case off
-    }
     package init() {}
   }
 
@@ -93,8 +87,8 @@ package struct RocksDBOptions: Sendable {
     rocksdb_options_set_min_blob_size(options, UInt64(blobs.smallest.int))
     rocksdb_options_set_blob_file_size(options, UInt64(blobs.fileSize.int))
     rocksdb_options_set_blob_compression_type(options, Int32(rocksdb_no_compression))
-    rocksdb_options_set_enable_blob_gc(options, blobs.collection == .whenCompacted ? 1 : 0)
-    // A compaction may rewrite any file, so one over the whole range gives all garbage back.
+    rocksdb_options_set_enable_blob_gc(options, 0)
+    // A collection may rewrite any file, so one over the whole range gives all garbage back.
     rocksdb_options_set_blob_gc_age_cutoff(options, 1.0)
     rocksdb_options_set_blob_gc_force_threshold(options, 0.5)
   }

@@ -85,6 +85,8 @@ package final class RocksDBStore: OrderedStore, @unchecked Sendable {
   package func compact(_ range: KeyRange) throws {
     try flush()
     try open { handle in
+      try handle.setBlobCollection(.on)
+      defer { try? handle.setBlobCollection(.off) }
       let options = rocksdb_compactoptions_create()
       defer { rocksdb_compactoptions_destroy(options) }
       // The bottommost level too: garbage in blob files is collected only where keys are rewritten.

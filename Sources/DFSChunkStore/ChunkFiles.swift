@@ -1,0 +1,206 @@
+import DFSCore
+import Synchronization
+
+/// Chunks that are files of their own: `chunks/<group>/<inode>.<index>`, hexadecimal and of fixed width, so that the order of
+/// names is the order of ids.
+///
+/// A chunk is written to `incoming/`, synced, then moved to its name, which is never replaced.
+final class ChunkFiles: Sendable {
+  private struct Inventory: Sendable {
+    var count = 0
+    var bytes = 0
+    /// Groups whose directory exists for good.
+    var groups: Set<GroupID> = []
+    /// Names in `quarantine/`, by chunk.
+    var quarantined: [ChunkID: [String]] = [:]
+  }
+
+  private let directory: String
+  private let fileSystem: any FileSystem
+  private let syncs: DirectorySyncs
+  private let cache: OpenChunks
+  private let inventory = Mutex(Inventory())
+  private let nextTemporary = Mutex(0)
+
+  private var chunksPath: String { "\(directory)/chunks" }
+  private var incomingPath: String { "\(directory)/incoming" }
+  private var quarantinePath: String { "\(directory)/quarantine" }
+
+  /// Makes the directories, removes what unfinished writers left, and counts what is there.
+  init(in directory: String, fileSystem: any FileSystem, openFiles: Int) throws {
+    self.directory = directory
+    self.fileSystem = fileSystem
+    syncs = DirectorySyncs(fileSystem)
+    cache = OpenChunks(capacity: openFiles)
+    for path in [chunksPath, incomingPath, quarantinePath] { try fileSystem.makeDirectory(path) }
+    try fileSystem.syncDirectory(directory)
+    for name in try fileSystem.entries(of: incomingPath) { try fileSystem.remove("\(incomingPath)/\(name)") }
+    var found = Inventory()
+    for name in try fileSystem.entries(of: chunksPath) {
+      guard let group = ChunkFileName.group(name) else { continue }
+      for chunk in try chunks(in: group) {
+        found.count += 1
+        found.bytes += try fileSystem.length(of: path(chunk, group)) ?? 0
+      }
+    }
+    for name in try fileSystem.entries(of: quarantinePath) {
+      guard let chunk = ChunkFileName.quarantined(name) else { continue }
+      found.quarantined[chunk, default: []].append(name)
+    }
+    inventory.withLock { $0 = found }
+  }
+
+  var count: Int { inventory.withLock { $0.count } }
+  var bytes: Int { inventory.withLock { $0.bytes } }
+  var quarantinedCount: Int { inventory.withLock { $0.quarantined.values.reduce(0) { $0 + $1.count } } }
+
+  // MARK: Writing
+
+  func createTemporary() throws -> (path: String, file: any OpenFile) {
+    let number = nextTemporary.withLock { number in
+      number += 1
+      return number
+    }
+    let path = "\(incomingPath)/\(number)"
+    return (path, try fileSystem.open(path, .create))
+  }
+
+  /// Leaves the name behind when it can not be removed: the next start does it.
+  func removeTemporary(_ path: String) { try? fileSystem.remove(path) }
+
+  /// Gives a synced temporary file its name; durable when it returns. Throws `.alreadyExists` when the name is taken.
+  func publish(_ temporary: String, as footer: ChunkFooter) throws {
+    try ensureDirectory(of: footer.group)
+    try fileSystem.rename(temporary, to: path(footer.chunk, footer.group), .refused)
+    inventory.withLock { inventory in
+      inventory.count += 1
+      inventory.bytes += ChunkFooter.storedLength(of: footer.length)
+    }
+    try syncGroup(footer.group)
+  }
+
+  func syncGroup(_ group: GroupID) throws { try syncs.sync(path(group)) }
+
+  private func ensureDirectory(of group: GroupID) throws {
+    if inventory.withLock({ $0.groups.contains(group) }) { return }
+    try fileSystem.makeDirectory(path(group))
+    try syncs.sync(chunksPath)
+    _ = inventory.withLock { $0.groups.insert(group) }
+  }
+
+  // MARK: Reading
+
+  /// Throws `.notFound`, or `.corrupt` when the footer is damaged or belongs to something else.
+  func open(_ chunk: ChunkID, in group: GroupID) throws -> OpenChunk {
+    if let open = cache.chunk(chunk), open.footer.group == group { return open }
+    let removals = cache.removals
+    let open = try openAnew(chunk, in: group)
+    cache.insert(open, ifStill: removals)
+    return open
+  }
+
+  /// As `open`, but reads the footer from the disk in any case.
+  func openAnew(_ chunk: ChunkID, in group: GroupID) throws -> OpenChunk {
+    let file = try fileSystem.open(path(chunk, group), .read)
+    return OpenChunk(file: file, footer: try readFooter(of: file, chunk, group))
+  }
+
+  func stat(_ chunk: ChunkID, in group: GroupID) throws -> ChunkDescription? {
+    do { return try open(chunk, in: group).footer.description } catch let error as DFSError where error.code == .notFound {
+      return nil
+    }
+  }
+
+  func exists(_ chunk: ChunkID, in group: GroupID) throws -> Bool {
+    try fileSystem.length(of: path(chunk, group)) != nil
+  }
+
+  /// Ids of the group's chunks, in order.
+  func chunks(in group: GroupID) throws -> [ChunkID] {
+    let names: [String]
+    do { names = try fileSystem.entries(of: path(group)) } catch let error as DFSError where error.code == .notFound {
+      return []
+    }
+    return names.compactMap { ChunkFileName.chunk($0) }.sorted()
+  }
+
+  func groups() throws -> [GroupID] { try fileSystem.entries(of: chunksPath).compactMap { ChunkFileName.group($0) } }
+
+  private func readFooter(of file: any OpenFile, _ chunk: ChunkID, _ group: GroupID) throws -> ChunkFooter {
+    let length = try file.length()
+    // One read serves chunks of up to 14 MiB.
+    var end = [UInt8](repeating: 0, count: min(length, 8 << 10))
+    try readFully(file, &end, at: length - end.count)
+    guard end.count >= ChunkFooter.tailLength else { throw DFSError(.corrupt, "\(path(chunk, group)) is cut short") }
+    let footerLength = try end.withUnsafeBytes {
+      try ChunkFooter.length(fromTail: UnsafeRawBufferPointer(rebasing: $0.suffix(ChunkFooter.tailLength)))
+    }
+    guard footerLength <= length else { throw DFSError(.corrupt, "\(path(chunk, group)) is cut short") }
+    if footerLength > end.count {
+      end = [UInt8](repeating: 0, count: footerLength)
+      try readFully(file, &end, at: length - footerLength)
+    }
+    let footer = try end.withUnsafeBytes {
+      try ChunkFooter(decoding: UnsafeRawBufferPointer(rebasing: $0.suffix(footerLength)))
+    }
+    guard footer.chunk == chunk, footer.group == group, footer.length + footerLength == length else {
+      throw DFSError(.corrupt, "\(path(chunk, group)) holds chunk \(footer.chunk) of group \(footer.group), or a part of it")
+    }
+    return footer
+  }
+
+  private func readFully(_ file: any OpenFile, _ bytes: inout [UInt8], at offset: Int) throws {
+    let count = try bytes.withUnsafeMutableBytes { try file.read(into: $0, at: offset) }
+    guard count == bytes.count else { throw DFSError(.corrupt, "a chunk's file became shorter while it was read") }
+  }
+
+  // MARK: Removing
+
+  /// Removes the chunk and its quarantined copies; durable after `syncGroup`. Answers the bytes freed, `nil` when it was not there.
+  func remove(_ chunk: ChunkID, in group: GroupID) throws -> Int? {
+    for name in inventory.withLock({ $0.quarantined[chunk] ?? [] }) {
+      try removeIfThere("\(quarantinePath)/\(name)")
+      inventory.withLock { $0.quarantined[chunk]?.removeAll { $0 == name } }
+    }
+    inventory.withLock { if $0.quarantined[chunk]?.isEmpty == true { $0.quarantined[chunk] = nil } }
+    guard let length = try fileSystem.length(of: path(chunk, group)) else { return nil }
+    try removeIfThere(path(chunk, group))
+    cache.remove(chunk)
+    forget(length)
+    return length
+  }
+
+  /// Moves the chunk to `quarantine/`; durable when it returns. Nothing happens when it is not there.
+  func quarantine(_ chunk: ChunkID, in group: GroupID) throws {
+    guard let length = try fileSystem.length(of: path(chunk, group)) else { return }
+    var number = 0
+    while true {
+      let name = ChunkFileName.quarantine(chunk, group, number)
+      do {
+        try fileSystem.rename(path(chunk, group), to: "\(quarantinePath)/\(name)", .refused)
+        inventory.withLock { $0.quarantined[chunk, default: []].append(name) }
+        break
+      } catch let error as DFSError where error.code == .alreadyExists { number += 1 }
+    }
+    cache.remove(chunk)
+    forget(length)
+    try syncs.sync(quarantinePath)
+    try syncs.sync(path(group))
+  }
+
+  func close() { cache.removeAll() }
+
+  private func removeIfThere(_ path: String) throws {
+    do { try fileSystem.remove(path) } catch let error as DFSError where error.code == .notFound {}
+  }
+
+  private func forget(_ length: Int) {
+    inventory.withLock { inventory in
+      inventory.count -= 1
+      inventory.bytes -= length
+    }
+  }
+
+  private func path(_ group: GroupID) -> String { "\(chunksPath)/\(ChunkFileName.name(group))" }
+  private func path(_ chunk: ChunkID, _ group: GroupID) -> String { "\(path(group))/\(ChunkFileName.name(chunk))" }
+}

@@ -1,0 +1,96 @@
+import DFSCodec
+import DFSCore
+import DFSCrypto
+
+/// Reads a chunk that is a file of its own.
+final class FileChunkReader: ChunkReader {
+  private let chunk: OpenChunk
+
+  init(_ chunk: OpenChunk) { self.chunk = chunk }
+
+  var description: ChunkDescription { chunk.footer.description }
+  var checksums: [UInt32] { chunk.footer.checksums }
+  var leaves: [UInt8] { chunk.footer.leaves }
+
+  func read(_ blocks: Range<Int>, into buffer: UnsafeMutableRawBufferPointer) throws {
+    let range = try checkedBytes(of: blocks, buffer.count)
+    guard try chunk.file.read(into: buffer, at: range.lowerBound) == range.count else {
+      throw DFSError(.corrupt, "chunk \(description.chunk) is shorter than its footer says")
+    }
+    try check(UnsafeRawBufferPointer(buffer), of: blocks)
+  }
+
+  func fileRegion(_ blocks: Range<Int>) -> ChunkFileRegion? {
+    let range = bytes(of: blocks)
+    return chunk.file.descriptor.map {
+      ChunkFileRegion(descriptor: $0, offset: range.lowerBound, length: range.count)
+    }
+  }
+
+  func prefetch(_ blocks: Range<Int>) { chunk.file.prefetch(bytes(of: blocks)) }
+}
+
+/// Reads a small chunk, which is in memory as a whole: at most 256 KiB.
+final class SmallChunkReader: ChunkReader {
+  private let payload: [UInt8]
+  private let footer: ChunkFooter
+
+  init(_ payload: [UInt8], _ footer: ChunkFooter) {
+    self.payload = payload
+    self.footer = footer
+  }
+
+  var description: ChunkDescription { footer.description }
+  var checksums: [UInt32] { footer.checksums }
+  var leaves: [UInt8] { footer.leaves }
+
+  func read(_ blocks: Range<Int>, into buffer: UnsafeMutableRawBufferPointer) throws {
+    let range = try checkedBytes(of: blocks, buffer.count)
+    payload.withUnsafeBytes { buffer.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[range])) }
+    try check(UnsafeRawBufferPointer(buffer), of: blocks)
+  }
+
+  func fileRegion(_ blocks: Range<Int>) -> ChunkFileRegion? { nil }
+  func prefetch(_ blocks: Range<Int>) {}
+}
+
+extension ChunkReader {
+  /// Blocks read at once when a whole chunk is verified: 1 MiB.
+  private static var verifyStep: Int { 16 }
+
+  fileprivate func checkedBytes(of blocks: Range<Int>, _ count: Int) throws -> Range<Int> {
+    guard blocks.lowerBound >= 0, blocks.upperBound <= checksums.count, bytes(of: blocks).count == count else {
+      throw DFSError(
+        .invalidArgument, "chunk \(description.chunk) has \(checksums.count) blocks; \(blocks) was asked of it")
+    }
+    return bytes(of: blocks)
+  }
+
+  fileprivate func check(_ bytes: UnsafeRawBufferPointer, of blocks: Range<Int>) throws {
+    for (position, block) in blocks.enumerated() {
+      let start = position * Block.size
+      let piece = UnsafeRawBufferPointer(rebasing: bytes[start..<min(start + Block.size, bytes.count)])
+      guard CRC32C.checksum(piece) == checksums[block] else {
+        throw DFSError(.corrupt, "chunk \(description.chunk) fails the checksum of block \(block)")
+      }
+    }
+  }
+
+  /// Reads everything and compares with checksums and leaves; the leaves were compared with the root when the chunk was opened.
+  func verify() throws {
+    let leaves = leaves
+    for start in stride(from: 0, to: checksums.count, by: Self.verifyStep) {
+      let blocks = start..<min(start + Self.verifyStep, checksums.count)
+      try withUnsafeTemporaryAllocation(byteCount: bytes(of: blocks).count, alignment: 64) { buffer in
+        try read(blocks, into: buffer)
+        let found = MerkleTree.leaves(of: UnsafeRawBufferPointer(buffer))
+        for (block, leaf) in zip(blocks, found) {
+          let stored = leaves[block * Digest.byteCount..<(block + 1) * Digest.byteCount]
+          guard stored.elementsEqual(leaf.bytes) else {
+            throw DFSError(.corrupt, "chunk \(description.chunk) fails the hash of block \(block)")
+          }
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,268 @@
+package import DFSCore
+package import DFSKeyValue
+import Synchronization
+
+/// How a local store is opened.
+package struct LocalChunkStoreOptions: Sendable {
+  /// Chunks longer than this are files of their own.
+  package static let largestSmallChunk = 256 << 10
+
+  /// Kept free; `nil` takes one percent of the disk, at least 512 MiB, but never more than a tenth.
+  package var reserve: ByteCount?
+  /// Descriptors and footers of chunk files kept open for readers.
+  package var openFiles = 256
+  /// Dead space of small chunks that is worth a compaction, when it is a quarter of what they take, too.
+  package var compactionThreshold = ByteCount.mib(64)
+  /// Opens the ordered store of the small chunks in a directory that is there, or to be made by it.
+  package var smallChunks: @Sendable (_ path: String) throws -> any OrderedStore
+
+  package init(smallChunks: @escaping @Sendable (_ path: String) throws -> any OrderedStore) {
+    self.smallChunks = smallChunks
+  }
+
+  /// With RocksDB for the small chunks, at most about 48 MiB of memory beside the cache.
+  package init(cache: RocksDBCache) {
+    var options = RocksDBOptions(cache: cache)
+    options.memtableSize = .mib(16)
+    options.blobs = RocksDBOptions.Blobs()
+    smallChunks = { [options] path in try RocksDBStore(path: path, options: options) }
+  }
+}
+
+/// What opening a store found, for the log.
+package struct OpenReport: Hashable, Sendable {
+  /// Where the damaged store of small chunks was moved; its chunks must come from peers again.
+  package var setAside: String?
+  /// Why.
+  package var reason: String?
+  package init() {}
+}
+
+/// Chunks on the local disk: files for those over 256 KiB, RocksDB for the smaller ones.
+///
+/// Invariants: an id has at most one content; what `finish` reported is durable; nothing unfinished is visible after a crash.
+/// After a failed sync or write the store takes no more writes (`health`); it goes on reading and deleting.
+package final class LocalChunkStore: ChunkStore {
+  let files: ChunkFiles
+  let small: SmallChunks
+  let failure = StoreFailure()
+  let claims = SpaceClaims()
+  private let exclusive = ExclusiveChunks()
+  private let directory: DataDirectory
+  private let options: LocalChunkStoreOptions
+  private let closed = Atomic<Bool>(false)
+  package let openReport: OpenReport
+
+  /// Opens the chunks of `directory`; what a crash left unfinished is removed. A damaged store of small chunks is moved aside and a
+  /// fresh one started (see `openReport`): the files are served while peers send the rest again.
+  package init(in directory: DataDirectory, options: LocalChunkStoreOptions) throws {
+    self.directory = directory
+    self.options = options
+    files = try ChunkFiles(in: directory.path, fileSystem: directory.fileSystem, openFiles: options.openFiles)
+    (small, openReport) = try Self.openSmallChunks(in: directory, options: options)
+  }
+
+  private static func openSmallChunks(
+    in directory: DataDirectory, options: LocalChunkStoreOptions
+  ) throws -> (SmallChunks, OpenReport) {
+    let path = "\(directory.path)/small"
+    var report = OpenReport()
+    do { return (try SmallChunks(path: path, engine: options.smallChunks), report) } catch let error as DFSError
+      where error.code == .corrupt
+    {
+      report.reason = error.description
+    }
+    var number = 1
+    while true {
+      let aside = "\(path).aside-\(number)"
+      do {
+        try directory.fileSystem.rename(path, to: aside, .refused)
+        report.setAside = aside
+        break
+      } catch let error as DFSError where error.code == .alreadyExists { number += 1 }
+    }
+    try directory.fileSystem.syncDirectory(directory.path)
+    return (try SmallChunks(path: path, engine: options.smallChunks), report)
+  }
+
+  // MARK: Writing
+
+  package func begin(_ plan: ChunkPlan) throws -> any ChunkWriter {
+    try requireOpen()
+    try failure.requireWritable()
+    guard (1...ChunkSize.largest).contains(plan.largestLength),
+      plan.length.map({ (1...plan.largestLength).contains($0) }) ?? true
+    else { throw DFSError(.invalidArgument, "chunk \(plan.chunk) has an impossible length") }
+    let length = plan.length ?? plan.largestLength
+    // A small chunk is written twice: to RocksDB's log, then to its blob file.
+    let stored = ChunkFooter.storedLength(of: length)
+    let claim = ByteCount(length > LocalChunkStoreOptions.largestSmallChunk ? stored : 2 * stored)
+    let space = try directory.fileSystem.space(at: directory.path)
+    try claims.claim(claim, free: space.free, reserve: reserve(of: space))
+    return LocalChunkWriter(plan, claim: claim, store: self)
+  }
+
+  /// Publishes a small chunk: payload and footer.
+  func publish(_ image: [UInt8], _ footer: ChunkFooter) throws -> ChunkDescription {
+    try exclusive.with([footer.chunk]) {
+      if let present = try present(like: footer) { return present }
+      try failure.watching { try small.put(image, footer) }
+      return footer.description
+    }
+  }
+
+  /// Publishes a chunk file that is synced.
+  func publish(temporary: String, _ footer: ChunkFooter) throws -> ChunkDescription {
+    try exclusive.with([footer.chunk]) {
+      if let present = try present(like: footer) {
+        files.removeTemporary(temporary)
+        return present
+      }
+      try failure.watching { try files.publish(temporary, as: footer) }
+      return footer.description
+    }
+  }
+
+  /// What is under the footer's id already, if it is the same content. A damaged copy is moved aside to make room. Throws `.alreadyExists`
+  /// for other content.
+  private func present(like footer: ChunkFooter) throws -> ChunkDescription? {
+    let (chunk, group) = (footer.chunk, footer.group)
+    let found: ChunkDescription?
+    do { found = try find(chunk, in: group) } catch let error as DFSError where error.code == .corrupt {
+      try failure.watching { try moveAside(chunk, in: group) }
+      return nil
+    }
+    guard let found else { return nil }
+    guard found.root == footer.root, found.length == footer.length else {
+      throw DFSError(.alreadyExists, "chunk \(chunk) is there with another content; a chunk never changes")
+    }
+    // Its name may be so new that it is not durable yet.
+    if found.length > LocalChunkStoreOptions.largestSmallChunk { try failure.watching { try files.syncGroup(group) } }
+    return found
+  }
+
+  // MARK: Reading
+
+  package func open(_ chunk: ChunkID, in group: GroupID) throws -> any ChunkReader {
+    try requireOpen()
+    if let (payload, footer) = try small.load(chunk, in: group) { return SmallChunkReader(payload, footer) }
+    do { return FileChunkReader(try files.open(chunk, in: group)) } catch let error as DFSError where error.code == .notFound {
+      throw DFSError(.notFound, "chunk \(chunk) of group \(group) is not here")
+    }
+  }
+
+  package func stat(_ chunk: ChunkID, in group: GroupID) throws -> ChunkDescription? {
+    try requireOpen()
+    return try find(chunk, in: group)
+  }
+
+  private func find(_ chunk: ChunkID, in group: GroupID) throws -> ChunkDescription? {
+    try small.stat(chunk, in: group) ?? files.stat(chunk, in: group)
+  }
+
+  package func list(_ group: GroupID, after chunk: ChunkID?, limit: Int) throws -> ChunkPage {
+    try requireOpen()
+    let limit = max(1, limit)
+    var found = try small.list(group, after: chunk, limit: limit + 1)
+    var taken = 0
+    for id in try files.chunks(in: group) where chunk.map({ id > $0 }) ?? true {
+      guard taken <= limit else { break }
+      do {
+        guard let description = try files.stat(id, in: group) else { continue }
+        found.append(description)
+        taken += 1
+      } catch let error as DFSError where error.code == .corrupt { try quarantine(id, in: group) }
+    }
+    found.sort { $0.chunk < $1.chunk }
+    return ChunkPage(chunks: Array(found.prefix(limit)), more: found.count > limit)
+  }
+
+  package func groups() throws -> [GroupID] {
+    try requireOpen()
+    return Set(try files.groups()).union(try small.groups()).sorted()
+  }
+
+  package func verify(_ chunk: ChunkID, in group: GroupID) throws -> ChunkDescription {
+    try requireOpen()
+    let reader: any ChunkReader
+    if let (payload, footer) = try small.load(chunk, in: group) {
+      reader = SmallChunkReader(payload, footer)
+    } else {
+      do { reader = FileChunkReader(try files.openAnew(chunk, in: group)) } catch let error as DFSError
+        where error.code == .notFound
+      {
+        throw DFSError(.notFound, "chunk \(chunk) of group \(group) is not here")
+      }
+    }
+    try reader.verify()
+    return reader.description
+  }
+
+  // MARK: Removing
+
+  package func delete(_ chunks: [ChunkID], in group: GroupID) throws -> DeletedChunks {
+    try requireOpen()
+    return try exclusive.with(chunks) {
+      var deleted = try failure.watching { try small.remove(chunks, in: group) }
+      let removed = try failure.watching { try chunks.compactMap { try files.remove($0, in: group) } }
+      if !removed.isEmpty { try failure.watching { try files.syncGroup(group) } }
+      deleted.count += removed.count
+      deleted.bytes = deleted.bytes + ByteCount(removed.reduce(0, +))
+      return deleted
+    }
+  }
+
+  package func quarantine(_ chunk: ChunkID, in group: GroupID) throws {
+    try requireOpen()
+    try exclusive.with([chunk]) { try failure.watching { try moveAside(chunk, in: group) } }
+  }
+
+  private func moveAside(_ chunk: ChunkID, in group: GroupID) throws {
+    try small.quarantine(chunk, in: group)
+    try files.quarantine(chunk, in: group)
+  }
+
+  // MARK: State
+
+  package var health: StoreHealth { failure.health }
+
+  package func space() throws -> StoreSpace {
+    try requireOpen()
+    let space = try directory.fileSystem.space(at: directory.path)
+    return StoreSpace(
+      capacity: space.capacity, free: space.free, reserve: reserve(of: space), claimed: claims.total,
+      chunks: ByteCount(files.bytes + small.bytes))
+  }
+
+  package func counts() -> StoreCounts {
+    var counts = StoreCounts()
+    counts.chunks = files.count + small.count
+    counts.quarantined = files.quarantinedCount + small.quarantinedCount
+    return counts
+  }
+
+  package func compactIfNeeded() throws -> Compaction {
+    try requireOpen()
+    let dead = try small.deadBytes()
+    guard dead >= options.compactionThreshold, dead.rawValue * 3 >= Int64(small.bytes) else { return .notNeeded }
+    return .done(freed: try small.compact())
+  }
+
+  package func close() {
+    guard !closed.exchange(true, ordering: .sequentiallyConsistent) else { return }
+    files.close()
+    small.close()
+  }
+
+  func requireOpen() throws {
+    guard !closed.load(ordering: .sequentiallyConsistent) else {
+      throw DFSError(.unavailable, "the chunk store in \(directory.path) is closed")
+    }
+  }
+
+  private func reserve(of space: FileSystemSpace) -> ByteCount {
+    if let reserve = options.reserve { return reserve }
+    let capacity = space.capacity.rawValue
+    return ByteCount(min(max(capacity / 100, ByteCount.mib(512).rawValue), capacity / 10))
+  }
+}

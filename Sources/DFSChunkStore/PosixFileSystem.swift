@@ -1,0 +1,178 @@
+import CLinux
+import DFSCore
+import Glibc
+
+/// The file system of the machine.
+package struct PosixFileSystem: FileSystem {
+  package init() {}
+
+  package func makeDirectory(_ path: String) throws {
+    guard mkdir(path, 0o700) == 0 || errno == EEXIST else { throw failure(errno, "make directory", path) }
+  }
+
+  package func entries(of path: String) throws -> [String] {
+    guard let directory = opendir(path) else { throw failure(errno, "read directory", path) }
+    defer { closedir(directory) }
+    var names: [String] = []
+    while true {
+      errno = 0
+      guard let entry = readdir(directory) else {
+        guard errno == 0 else { throw failure(errno, "read directory", path) }
+        return names
+      }
+      let name = withUnsafePointer(to: &entry.pointee.d_name) { name in
+        // SAFETY: `d_name` is a zero-terminated string inside the entry, which lives until the next `readdir`.
+        name.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+      }
+      if name != ".", name != ".." { names.append(name) }
+    }
+  }
+
+  package func open(_ path: String, _ mode: OpenMode) throws -> any OpenFile {
+    let flags =
+      switch mode {
+      case .read: O_RDONLY
+      case .create: O_RDWR | O_CREAT | O_EXCL
+      }
+    let descriptor = Glibc.open(path, flags | O_CLOEXEC | O_NOFOLLOW, 0o600)
+    guard descriptor >= 0 else { throw failure(errno, "open", path) }
+    return PosixFile(descriptor, path)
+  }
+
+  package func length(of path: String) throws -> Int? {
+    var status = stat()
+    if lstat(path, &status) == 0 { return Int(status.st_size) }
+    guard errno == ENOENT else { throw failure(errno, "look at", path) }
+    return nil
+  }
+
+  package func rename(_ path: String, to target: String, _ replacement: Replacement) throws {
+    let noReplace: UInt32 = 1
+    if renameat2(AT_FDCWD, path, AT_FDCWD, target, replacement == .refused ? noReplace : 0) == 0 { return }
+    // Some file systems know no flags: a hard link refuses an existing name as well.
+    guard replacement == .refused, errno == EINVAL || errno == ENOSYS else { throw failure(errno, "rename", path) }
+    guard link(path, target) == 0 else { throw failure(errno, "link", path) }
+    unlink(path)
+  }
+
+  package func remove(_ path: String) throws {
+    guard unlink(path) == 0 else { throw failure(errno, "remove", path) }
+  }
+
+  package func syncDirectory(_ path: String) throws {
+    let descriptor = Glibc.open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    guard descriptor >= 0 else { throw failure(errno, "open", path) }
+    defer { Glibc.close(descriptor) }
+    guard fsync(descriptor) == 0 else { throw syncFailure(errno, path) }
+  }
+
+  package func lock(_ path: String) throws -> any FileLock {
+    let descriptor = Glibc.open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+    guard descriptor >= 0 else { throw failure(errno, "open", path) }
+    let lock = PosixLock(descriptor)
+    guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+      guard errno == EWOULDBLOCK else { throw failure(errno, "lock", path) }
+      throw DFSError(.unavailable, "another process uses \(path); stop it first")
+    }
+    return lock
+  }
+
+  package func space(at path: String) throws -> FileSystemSpace {
+    var status = statvfs()
+    guard statvfs(path, &status) == 0 else { throw failure(errno, "measure", path) }
+    let unit = UInt64(status.f_frsize)
+    return FileSystemSpace(
+      capacity: ByteCount(UInt64(status.f_blocks) * unit), free: ByteCount(UInt64(status.f_bavail) * unit))
+  }
+}
+
+private final class PosixLock: FileLock {
+  private let descriptor: Int32
+  init(_ descriptor: Int32) { self.descriptor = descriptor }
+  deinit { Glibc.close(descriptor) }
+}
+
+private final class PosixFile: OpenFile {
+  private let number: Int32
+  private let path: String
+
+  init(_ descriptor: Int32, _ path: String) {
+    number = descriptor
+    self.path = path
+  }
+
+  deinit { Glibc.close(number) }
+
+  var descriptor: Int32? { number }
+
+  func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws {
+    var done = 0
+    while done < bytes.count {
+      // SAFETY: `done` is below the buffer's count.
+      let count = pwrite(number, bytes.baseAddress?.advanced(by: done), bytes.count - done, off_t(offset + done))
+      if count >= 0 {
+        done += count
+      } else if errno != EINTR {
+        throw failure(errno, "write", path)
+      }
+    }
+  }
+
+  func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws -> Int {
+    var done = 0
+    while done < buffer.count {
+      // SAFETY: `done` is below the buffer's count.
+      let count = pread(number, buffer.baseAddress?.advanced(by: done), buffer.count - done, off_t(offset + done))
+      if count == 0 { break }
+      if count > 0 {
+        done += count
+      } else if errno != EINTR {
+        throw DFSError(.corrupt, "can not read \(path): \(explanation(errno))")
+      }
+    }
+    return done
+  }
+
+  func length() throws -> Int {
+    var status = stat()
+    guard fstat(number, &status) == 0 else { throw failure(errno, "look at", path) }
+    return Int(status.st_size)
+  }
+
+  func sync() throws {
+    guard fdatasync(number) == 0 else { throw syncFailure(errno, path) }
+  }
+
+  func startWriteback(_ range: Range<Int>) {
+    let write: UInt32 = 2
+    _ = sync_file_range(number, range.lowerBound, range.count, write)
+  }
+
+  func prefetch(_ range: Range<Int>) {
+    // The advice alone returns at once; one byte of each page read makes sure that the pages are there.
+    posix_fadvise(number, off_t(range.lowerBound), off_t(range.count), POSIX_FADV_WILLNEED)
+    var byte: UInt8 = 0
+    for offset in stride(from: range.lowerBound, to: range.upperBound, by: 64 << 10) {
+      _ = pread(number, &byte, 1, off_t(offset))
+    }
+    if let last = range.last { _ = pread(number, &byte, 1, off_t(last)) }
+  }
+}
+
+private func explanation(_ number: Int32) -> String { String(cString: strerror(number)) }
+
+private func failure(_ number: Int32, _ verb: String, _ path: String) -> DFSError {
+  let code: DFSError.Code =
+    switch number {
+    case ENOENT: .notFound
+    case EEXIST, ENOTEMPTY: .alreadyExists
+    case ENOSPC, EDQUOT, EFBIG: .exhausted
+    default: .unavailable
+    }
+  return DFSError(code, "can not \(verb) \(path): \(explanation(number))")
+}
+
+/// Whatever the kernel says, it is open which of the bytes reached the disk, and a second sync would lie.
+private func syncFailure(_ number: Int32, _ path: String) -> DFSError {
+  DFSError(.outcomeUnknown, "can not sync \(path): \(explanation(number))")
+}

@@ -1,0 +1,236 @@
+import DFSCore
+import DFSKeyValue
+import Synchronization
+
+/// Chunks of up to 256 KiB, as values of an ordered store, so that many of them share one sync.
+///
+///     c <group> <inode> <index>   payload and footer, as in a chunk file
+///     i <group> <inode> <index>   version 1, length 4, root 32: the inventory, without touching the payload
+///     q <group> <inode> <index>   a bad chunk, moved aside: whatever of it could be read
+///
+/// Numbers in keys are big-endian, so that a group is a range.
+final class SmallChunks: Sendable {
+  typealias Engine = @Sendable (_ path: String) throws -> any OrderedStore
+
+  private struct Inventory: Sendable {
+    var count = 0
+    var bytes = 0
+    var quarantined = 0
+  }
+
+  private let path: String
+  private let makeEngine: Engine
+  private let engine: Mutex<any OrderedStore>
+  private let inventory = Mutex(Inventory())
+
+  /// Throws `.corrupt` when the store is damaged: set its directory aside and start a fresh one.
+  init(path: String, engine makeEngine: @escaping Engine) throws {
+    self.path = path
+    self.makeEngine = makeEngine
+    let store = try makeEngine(path)
+    engine = Mutex(store)
+    // Sizes lie in the inventory's own keys, so this reads about 60 bytes a chunk.
+    var found = Inventory()
+    try store.scan(KeyRange(prefix: [Kind.info.rawValue])) { key, value in
+      if let entry = try? Self.decode(key, value) {
+        found.count += 1
+        found.bytes += entry.storedBytes.int
+      }
+      return .goOn
+    }
+    try store.scan(KeyRange(prefix: [Kind.quarantined.rawValue])) { _, _ in
+      found.quarantined += 1
+      return .goOn
+    }
+    inventory.withLock { $0 = found }
+  }
+
+  var count: Int { inventory.withLock { $0.count } }
+  var bytes: Int { inventory.withLock { $0.bytes } }
+  var quarantinedCount: Int { inventory.withLock { $0.quarantined } }
+  private var store: any OrderedStore { engine.withLock { $0 } }
+
+  /// Stores payload and footer; durable when it returns. The caller holds the chunk and has seen that it is not there.
+  func put(_ image: [UInt8], _ footer: ChunkFooter) throws {
+    var batch = WriteBatch()
+    batch.put(Self.key(.chunk, footer.chunk, footer.group), image)
+    batch.put(Self.key(.info, footer.chunk, footer.group), Self.encode(footer))
+    try store.apply(batch, durability: .synced)
+    inventory.withLock { inventory in
+      inventory.count += 1
+      inventory.bytes += image.count
+    }
+  }
+
+  func stat(_ chunk: ChunkID, in group: GroupID) throws -> ChunkDescription? {
+    let key = Self.key(.info, chunk, group)
+    return try store.withValue(for: key) { value in
+      try key.withUnsafeBytes { try Self.decode($0, value) }
+    }
+  }
+
+  /// The payload, and the footer decoded; `nil` when there is no such chunk. Throws `.corrupt`.
+  func load(_ chunk: ChunkID, in group: GroupID) throws -> (payload: [UInt8], footer: ChunkFooter)? {
+    try store.withValue(for: Self.key(.chunk, chunk, group)) { image in
+      guard image.count >= ChunkFooter.tailLength else { throw DFSError(.corrupt, "chunk \(chunk) is cut short") }
+      let length = try ChunkFooter.length(
+        fromTail: UnsafeRawBufferPointer(rebasing: image.suffix(ChunkFooter.tailLength)))
+      guard length <= image.count else { throw DFSError(.corrupt, "chunk \(chunk) is cut short") }
+      let footer = try ChunkFooter(decoding: UnsafeRawBufferPointer(rebasing: image.suffix(length)))
+      guard footer.chunk == chunk, footer.group == group, footer.length + length == image.count else {
+        throw DFSError(.corrupt, "the record of chunk \(chunk) holds chunk \(footer.chunk), or a part of it")
+      }
+      return (Array(image.prefix(footer.length)), footer)
+    }
+  }
+
+  /// At most `limit` chunks of the group after `chunk`, in order.
+  func list(_ group: GroupID, after chunk: ChunkID?, limit: Int) throws -> [ChunkDescription] {
+    let prefix = [Kind.info.rawValue] + Self.bigEndian(group.rawValue)
+    var range = KeyRange(prefix: prefix)
+    if let chunk { range.start = Self.key(.info, chunk, group) + [0] }
+    var found: [ChunkDescription] = []
+    try store.scan(range) { key, value in
+      found.append(try Self.decode(key, value))
+      return found.count < limit ? .goOn : .stop
+    }
+    return found
+  }
+
+  /// Jumps from group to group, so the cost goes by groups, not by chunks.
+  func groups() throws -> [GroupID] {
+    var groups: [GroupID] = []
+    var range = KeyRange(prefix: [Kind.info.rawValue])
+    while true {
+      var group: GroupID?
+      try store.scan(range) { key, _ in
+        group = Self.chunk(fromKey: key)?.group
+        return .stop
+      }
+      guard let group else { return groups }
+      groups.append(group)
+      guard group.rawValue < UInt32.max else { return groups }
+      range.start = [Kind.info.rawValue] + Self.bigEndian(group.rawValue + 1)
+    }
+  }
+
+  /// Removes the chunks and their quarantined copies; durable when it returns. The caller holds them.
+  func remove(_ chunks: [ChunkID], in group: GroupID) throws -> DeletedChunks {
+    var deleted = DeletedChunks()
+    var quarantined = 0
+    var batch = WriteBatch()
+    for chunk in chunks {
+      let aside = Self.key(.quarantined, chunk, group)
+      if try store.withValue(for: aside, { _ in }) != nil {
+        quarantined += 1
+        batch.delete(aside)
+      }
+      guard let description = try stat(chunk, in: group) else { continue }
+      deleted.count += 1
+      deleted.bytes = deleted.bytes + description.storedBytes
+      batch.delete(Self.key(.chunk, chunk, group))
+      batch.delete(Self.key(.info, chunk, group))
+    }
+    if !batch.isEmpty { try store.apply(batch, durability: .synced) }
+    inventory.withLock { inventory in
+      inventory.count -= deleted.count
+      inventory.bytes -= deleted.bytes.int
+      inventory.quarantined -= quarantined
+    }
+    return deleted
+  }
+
+  /// Moves what can be read of the chunk aside; durable when it returns. The caller holds it.
+  func quarantine(_ chunk: ChunkID, in group: GroupID) throws {
+    guard let description = try stat(chunk, in: group) else { return }
+    let key = Self.key(.chunk, chunk, group)
+    let aside = Self.key(.quarantined, chunk, group)
+    let known = try store.withValue(for: aside) { _ in } != nil
+    // A rotten value must go: the next collection of blob files would stumble over it and stop all writes.
+    let image = (try? store.value(for: key)) ?? []
+    var batch = WriteBatch()
+    batch.put(aside, image)
+    batch.delete(key)
+    batch.delete(Self.key(.info, chunk, group))
+    try store.apply(batch, durability: .synced)
+    inventory.withLock { inventory in
+      inventory.count -= 1
+      inventory.bytes -= description.storedBytes.int
+      inventory.quarantined += known ? 0 : 1
+    }
+  }
+
+  /// Bytes on disk that belong to no living chunk, by our own count: RocksDB's stays at zero until it compacts.
+  func deadBytes() throws -> ByteCount { max(.zero, try store.usedSpace() - ByteCount(bytes)) }
+
+  /// Rewrites what lives. A damaged value makes it fail, and RocksDB refuse every write until it is opened again, which
+  /// happens here, so that only the collection waits until a scrub has found the bad chunk.
+  func compact() throws -> ByteCount {
+    let before = try store.usedSpace()
+    do { try store.compact(KeyRange(from: [], to: nil)) } catch {
+      try reopen()
+      throw error
+    }
+    return max(.zero, before - (try store.usedSpace()))
+  }
+
+  func close() { store.close() }
+
+  private func reopen() throws {
+    try engine.withLock { engine in
+      engine.close()
+      engine = try makeEngine(path)
+    }
+  }
+}
+
+// MARK: Keys and inventory records
+
+extension SmallChunks {
+  private enum Kind: UInt8 {
+    case chunk = 0x63
+    case info = 0x69
+    case quarantined = 0x71
+  }
+
+  private static let infoVersion: UInt8 = 1
+
+  private static func bigEndian(_ value: UInt32) -> [UInt8] { withUnsafeBytes(of: value.bigEndian) { Array($0) } }
+
+  private static func key(_ kind: Kind, _ chunk: ChunkID, _ group: GroupID) -> [UInt8] {
+    var key: [UInt8] = [kind.rawValue]
+    key.reserveCapacity(17)
+    withUnsafeBytes(of: group.rawValue.bigEndian) { key.append(contentsOf: $0) }
+    withUnsafeBytes(of: chunk.inode.rawValue.bigEndian) { key.append(contentsOf: $0) }
+    withUnsafeBytes(of: chunk.index.bigEndian) { key.append(contentsOf: $0) }
+    return key
+  }
+
+  private static func chunk(fromKey key: UnsafeRawBufferPointer) -> (group: GroupID, chunk: ChunkID)? {
+    guard key.count == 17 else { return nil }
+    let group = UInt32(bigEndian: key.loadUnaligned(fromByteOffset: 1, as: UInt32.self))
+    let inode = UInt64(bigEndian: key.loadUnaligned(fromByteOffset: 5, as: UInt64.self))
+    let index = UInt32(bigEndian: key.loadUnaligned(fromByteOffset: 13, as: UInt32.self))
+    return (GroupID(rawValue: group), ChunkID(inode: InodeID(rawValue: inode), index: index))
+  }
+
+  private static func encode(_ footer: ChunkFooter) -> [UInt8] {
+    var writer = ByteWriter()
+    writer.append(infoVersion)
+    writer.append(UInt32(footer.length))
+    writer.append(footer.root)
+    return writer.bytes
+  }
+
+  private static func decode(_ key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) throws -> ChunkDescription {
+    var reader = ByteReader(value)
+    guard let (group, chunk) = chunk(fromKey: key), try reader.number(UInt8.self) == infoVersion else {
+      throw DFSError(.corrupt, "the inventory of small chunks holds a record of another kind")
+    }
+    let length = Int(try reader.number(UInt32.self))
+    let root = try reader.digest()
+    return ChunkDescription(
+      chunk: chunk, group: group, length: length, root: root,
+      storedBytes: ByteCount(ChunkFooter.storedLength(of: length)))
+  }
+}
