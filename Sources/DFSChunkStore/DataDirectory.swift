@@ -94,6 +94,9 @@ package final class DataDirectory: Sendable {
   package var identity: StoreIdentity { state.withLock { $0.identity } }
   package var mark: CoordinatorMark { state.withLock { $0.mark } }
 
+  /// The highest epochs of groups that this node has promised to keep to.
+  package var epochs: [GroupID: GroupEpoch] { state.withLock { $0.groups } }
+
   /// The highest epoch of the group that this node has promised to keep to; zero when it knows none.
   package func epoch(of group: GroupID) -> GroupEpoch {
     state.withLock { $0.groups[group] ?? GroupEpoch(rawValue: 0) }

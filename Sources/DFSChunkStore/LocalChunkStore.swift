@@ -27,6 +27,9 @@ package struct LocalChunkStoreOptions: Sendable {
     options.blobs = RocksDBOptions.Blobs()
     smallChunks = { [options] path in try RocksDBStore(path: path, options: options) }
   }
+
+  /// As above, with a cache of its own of so many bytes.
+  package init(cacheSize: ByteCount) { self.init(cache: RocksDBCache(capacity: cacheSize)) }
 }
 
 /// What opening a store found, for the log.
