@@ -114,8 +114,13 @@ struct TransferState {
     members[index].owingSince = count < received || isFinished ? now : nil
   }
 
+  /// A receipt for a chunk whose end was not sent is a lie and ends the member.
   mutating func complete(_ index: Int, with receipt: WireReceipt) {
     guard members[index].outcome.isRunning else { return }
+    guard isFinished else {
+      return fail(
+        index, DFSError(.internal, "node \(members[index].node) gave a receipt before the end of \(chunk)"))
+    }
     members[index].received = received
     members[index].outcome = .durable(receipt)
   }

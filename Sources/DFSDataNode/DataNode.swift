@@ -1,0 +1,139 @@
+import DFSChunkStore
+import DFSCore
+import DFSCrypto
+import DFSRPC
+import DFSTransport
+import DFSWire
+import Foundation
+import Logging
+
+/// The parts of one running datanode, put together.
+struct DataNode: Sendable {
+  let address: Endpoint
+  let service: DataNodeService
+  let link: CoordinatorLink
+  let jobs: JobRunner
+  let server: RPCServer
+  let coordinator: RPCChannel
+  let logger: Logger
+
+  static func open(
+    _ configuration: DataNodeServer.Configuration, _ loops: NetworkLoops, _ clock: NodeClock,
+    _ fileSystem: any FileSystem, _ logger: Logger
+  ) async throws -> DataNode {
+    let disk = BlockingThreads(count: configuration.diskThreads, name: "dfs-disk")
+    let (directory, store) = try await disk.run {
+      let directory = try DataDirectory(path: configuration.directory, fileSystem: fileSystem)
+      return (directory, try LocalChunkStore(in: directory, options: configuration.storeOptions))
+    }
+    var logger = logger
+    logger[metadataKey: "node"] = "\(directory.identity.node)"
+    if let aside = store.openReport.setAside {
+      logger.error(
+        "the database of small chunks was damaged; its chunks must come from peers again",
+        metadata: ["moved_to": "\(aside)", "reason": "\(store.openReport.reason ?? "")"])
+    }
+    let service = makeService(configuration, directory, store, disk, loops, clock, logger)
+    let space = SpaceJob(store: store, disk: disk, clock: clock)
+    // The first heartbeat tells of a measured disk.
+    _ = try await space.step()
+    var router = RPCRouter()
+    service.register(on: &router)
+    var listening = RPCServer.Configuration(listen: [configuration.listen])
+    listening.security = configuration.serverSecurity
+    let server = RPCServer(router: router, configuration: listening, loops: loops, logger: logger)
+    guard let bound = try await server.start().first else {
+      throw DFSError(.internal, "the server bound no address")
+    }
+    var address = configuration.advertise ?? bound
+    if address.port == 0 { address.port = bound.port }
+    let coordinator = configuration.channel(to: configuration.coordinators, loops, logger)
+    let introduction = CoordinatorLink.Introduction(
+      node: directory.identity.node, store: directory.identity.store,
+      boot: BootID(rawValue: try SecureRandom.identity()), address: address, zone: configuration.zone,
+      version: configuration.version, disk: diskIdentity(of: configuration.directory))
+    let link = CoordinatorLink(
+      introduction: introduction, channel: coordinator, membership: service.membership, space: space, disk: disk,
+      interval: configuration.heartbeatInterval, clock: clock, logger: logger)
+    let jobs = JobRunner(
+      [
+        space, CompactionJob(store: store, disk: disk, logger: logger),
+        RevisionJob(membership: service.membership, disk: disk),
+      ], clock: clock, logger: logger)
+    logger.info("serving", metadata: ["address": "\(address)", "store": "\(directory.identity.store)"])
+    return DataNode(
+      address: address, service: service, link: link, jobs: jobs, server: server, coordinator: coordinator,
+      logger: logger)
+  }
+
+  private static func makeService(
+    _ configuration: DataNodeServer.Configuration, _ directory: DataDirectory, _ store: any ChunkStore,
+    _ disk: BlockingThreads, _ loops: NetworkLoops, _ clock: NodeClock, _ logger: Logger
+  ) -> DataNodeService {
+    var limits = TransferBoard.Limits()
+    limits.transfers = configuration.maxTransfers
+    limits.frames = configuration.transferBudget
+    var patience = TransferState.Patience()
+    patience.silence = configuration.stragglerTimeout
+    patience.lastResort = configuration.stragglerTimeout * 2
+    return DataNodeService(
+      identity: directory.identity, store: store, disk: disk, membership: Membership(directory),
+      transfers: TransferBoard(limits: limits, clock: clock, logger: logger),
+      peers: PeerChannels { configuration.channel(to: [$0], loops, logger) }, patience: patience, clock: clock,
+      logger: logger)
+  }
+
+  /// Tells whether two datanodes share a disk: the machine's boot and the device of the directory.
+  private static func diskIdentity(of directory: String) -> String {
+    let boot = (try? String(contentsOfFile: "/proc/sys/kernel/random/boot_id", encoding: .utf8)) ?? ""
+    var status = stat()
+    let device = stat(directory, &status) == 0 ? String(status.st_dev) : "unknown"
+    return boot.trimmingCharacters(in: .whitespacesAndNewlines) + "/" + device
+  }
+
+  /// The node's own work, until cancelled.
+  func work() async {
+    await withTaskGroup(of: Void.self) { group in
+      group.addTask { [link] in try? await link.run() }
+      group.addTask { [service] in try? await service.transfers.run() }
+      group.addTask { [jobs] in await jobs.run() }
+    }
+  }
+
+  /// Takes no new writes, tells the coordinator, lets running calls finish.
+  func retire(grace: Duration) async {
+    logger.info("stopping", metadata: ["transfers": "\(service.transfers.count)"])
+    service.transfers.close()
+    if grace > .zero { await link.announceStop(within: .seconds(1)) }
+    await server.drain(grace: grace)
+  }
+
+  func close() async {
+    await service.peers.close()
+    await coordinator.close()
+    let service = service
+    // Not through `run`, which a cancelled task may not use.
+    await Task {
+      try? await service.disk.run {
+        try? service.membership.saveRevision()
+        service.store.close()
+      }
+    }.value
+    service.disk.shutdown()
+    logger.info("stopped")
+  }
+}
+
+extension DataNodeServer.Configuration {
+  fileprivate var storeOptions: LocalChunkStoreOptions {
+    var options = LocalChunkStoreOptions(cacheSize: cache)
+    options.reserve = reserve
+    return options
+  }
+
+  fileprivate func channel(to endpoints: [Endpoint], _ loops: NetworkLoops, _ logger: Logger) -> RPCChannel {
+    var calling = RPCChannel.Configuration()
+    calling.security = clientSecurity
+    return RPCChannel(endpoints: endpoints, configuration: calling, loops: loops, logger: logger)
+  }
+}

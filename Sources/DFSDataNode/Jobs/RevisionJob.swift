@@ -1,0 +1,14 @@
+import DFSTransport
+
+/// Makes the highest revision seen durable, so that a coordinator that went backwards is refused after a restart
+/// of this node too. (A higher *epoch* is made durable at once.)
+struct RevisionJob: Job {
+  let name = "revision"
+  let membership: Membership
+  let disk: BlockingThreads
+
+  func step() async throws -> Duration {
+    try await disk.run { [membership] in try membership.saveRevision() }
+    return .seconds(30)
+  }
+}

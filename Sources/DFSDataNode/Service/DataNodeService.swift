@@ -1,0 +1,76 @@
+import DFSChunkStore
+import DFSCore
+import DFSObservability
+import DFSRPC
+import DFSTransport
+import DFSWire
+import Logging
+import Metrics
+import NIOConcurrencyHelpers
+
+/// The five calls of `dfs.v1.DataNodeService` over one chunk store; a file per call says what it does.
+///
+/// Every call of the store blocks and therefore runs on `disk`.
+final class DataNodeService: Sendable {
+  let identity: StoreIdentity
+  let store: any ChunkStore
+  let disk: BlockingThreads
+  let membership: Membership
+  let transfers: TransferBoard
+  let peers: PeerChannels
+  let patience: TransferState.Patience
+  let clock: NodeClock
+  let logger: Logger
+
+  let receivedBytes = Counter(label: MetricNames.datanodeReceivedBytes)
+  let sentBytes = Counter(label: MetricNames.datanodeSentBytes)
+  let corruptChunks = Counter(label: MetricNames.datanodeCorruptChunksTotal)
+  let syncTime = Timer(label: MetricNames.datanodeSyncSeconds)
+
+  init(
+    identity: StoreIdentity, store: any ChunkStore, disk: BlockingThreads, membership: Membership,
+    transfers: TransferBoard, peers: PeerChannels, patience: TransferState.Patience, clock: NodeClock, logger: Logger
+  ) {
+    self.identity = identity
+    self.store = store
+    self.disk = disk
+    self.membership = membership
+    self.transfers = transfers
+    self.peers = peers
+    self.patience = patience
+    self.clock = clock
+    self.logger = logger
+  }
+
+  func register(on router: inout RPCRouter) {
+    router.handle(DataNodeMethods.writeChunk) { try await self.writeChunk($0, $1, $2) }
+    router.handle(DataNodeMethods.readChunk) { try await self.readChunk($0, $1, $2) }
+    router.handle(DataNodeMethods.statChunk) { request, _ in try await self.statChunk(request) }
+    router.handle(DataNodeMethods.listChunks) { request, _ in try await self.listChunks(request) }
+    router.handle(DataNodeMethods.reapChunks) { request, _ in try await self.reapChunks(request) }
+  }
+
+  /// A caller that means another node has an old address: it must not take this one's answer for that one's.
+  func checkAddressee(_ node: UInt64) throws {
+    guard node == identity.node.rawValue else {
+      throw DFSError(
+        .stale, "this is node \(identity.node), not \(NodeID(rawValue: node)); ask the coordinator for its address",
+        metadata: ["node": identity.node.description])
+    }
+  }
+
+  /// Moves a replica that failed its hashes aside and reports it with the next heartbeat. A failure to move it
+  /// is logged: the caller's answer is `.corrupt` in any case.
+  func quarantine(_ chunk: ChunkID, in group: GroupID, because error: DFSError) async {
+    corruptChunks.increment()
+    membership.report(chunk, in: group)
+    logger.error(
+      "a replica is bad; moving it aside",
+      metadata: ["chunk": "\(chunk)", "group": "\(group)", "reason": "\(error)"])
+    do {
+      try await disk.run { [store] in try store.quarantine(chunk, in: group) }
+    } catch {
+      logger.error("a bad replica could not be moved aside", metadata: ["chunk": "\(chunk)", "reason": "\(error)"])
+    }
+  }
+}

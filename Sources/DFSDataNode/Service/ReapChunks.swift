@@ -1,0 +1,39 @@
+import DFSChunkStore
+import DFSCore
+import DFSWire
+
+/// An order of the coordinator to forget condemned chunks. Done twice, it is done once: what is not there counts
+/// as gone.
+extension DataNodeService {
+  func reapChunks(_ request: WireReapChunksRequest) async throws -> WireReapChunksResponse {
+    try checkAddressee(request.node)
+    let epoch = try Epoch(request.epoch)
+    let total = request.chunks.reduce(UInt64(0)) { $0 + UInt64($1.count) }
+    guard total <= Self.mostChunks else {
+      throw DFSError(.invalidArgument, "an order to reap names at most \(Self.mostChunks) chunks, not \(total)")
+    }
+    for run in request.chunks where run.firstIndex.addingReportingOverflow(run.count).overflow {
+      throw DFSError(.invalidArgument, "the indices of inode \(InodeID(rawValue: run.inode)) pass 32 bits")
+    }
+    let removed = try await disk.run { [store, membership] in
+      // The epoch is durable before the first chunk goes.
+      try membership.obey(epoch)
+      var removed = DeletedChunks()
+      for run in request.chunks {
+        let chunks = (0..<run.count).map {
+          ChunkID(inode: InodeID(rawValue: run.inode), index: run.firstIndex + $0)
+        }
+        let part = try store.delete(chunks, in: GroupID(rawValue: run.group))
+        removed.count += part.count
+        removed.bytes = removed.bytes + part.bytes
+      }
+      return removed
+    }
+    return .with {
+      $0.removed = UInt64(removed.count)
+      $0.removedBytes = UInt64(removed.bytes.rawValue)
+    }
+  }
+
+  private static let mostChunks: UInt64 = 10_000
+}
