@@ -75,7 +75,7 @@ struct LayoutTests {
       let generated = try Repository.files(under: "Sources/\(module)/Generated", ending: ".pb.swift")
       let sources = Set(
         generated.compactMap { $0.text.firstMatch(of: /\n\/\/ Source: (\S+)\n/).map { String($0.1) } })
-      #expect(protos == sources)
+      #expect(!sources.isEmpty && sources.isSubset(of: protos))
     }
   }
 
