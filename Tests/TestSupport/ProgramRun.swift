@@ -9,6 +9,7 @@ package struct ProgramRun: Sendable {
 
   package struct TimedOut: Error, CustomStringConvertible {
     package let description: String
+    package init(description: String) { self.description = description }
   }
 
   /// Runs `program` and waits for it. A program that takes longer than `limit` is killed and reported as `TimedOut`.

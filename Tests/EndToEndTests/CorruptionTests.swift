@@ -1,0 +1,50 @@
+import Foundation
+import TestSupport
+import Testing
+
+@Suite struct `Bytes rot on disk` {
+  @Test func `in one copy: right bytes come out, the bad copy is reported and counted`() async throws {
+    let cluster = try ProcessCluster()
+    try await cluster.start()
+    var files = try LocalFiles()
+    let source = try files.make("source", bytes: 20 << 20)
+    expectSuccess(try await cluster.dfsd(["put", source, "/file"]), cluster)
+    // Every chunk rots on another node, so that no choice of replicas can miss all of them.
+    for number in 0..<3 {
+      let copies = chunkFiles(in: cluster.dataDirectory(ofDatanode: number))
+      try #require(copies.count == 3)
+      try flipByte(in: copies[number], at: 1_000_000)
+    }
+    for number in 0..<3 {
+      expectSuccess(try await cluster.dfsd(["get", "/file", files.path("target-\(number)")]), cluster)
+      try expectSameBytes(source, files.path("target-\(number)"))
+    }
+    let end = ContinuousClock.now.advanced(by: .seconds(20))
+    var bad = 0
+    while bad == 0, ContinuousClock.now < end {
+      let status = try await cluster.dfsd(["status", "--json"])
+      let object = try JSONSerialization.jsonObject(with: Data(status.output.utf8)) as? [String: Any]
+      bad = object?["bad_replicas"] as? Int ?? 0
+      try await Task.sleep(for: .milliseconds(300))
+    }
+    #expect(bad >= 1, "\(cluster.logs())")
+  }
+
+  @Test func `in all copies: an error names file and chunk, and nothing lies under the final name`() async throws {
+    let cluster = try ProcessCluster()
+    try await cluster.start()
+    var files = try LocalFiles()
+    let source = try files.make("source", bytes: 20 << 20)
+    expectSuccess(try await cluster.dfsd(["put", source, "/rotten"]), cluster)
+    for number in 0..<3 {
+      let copies = chunkFiles(in: cluster.dataDirectory(ofDatanode: number))
+      try #require(copies.count == 3)
+      try flipByte(in: copies[1], at: 2_000_000)
+    }
+    let run = try await cluster.dfsd(["get", "/rotten", files.path("target")])
+    #expect(run.status == ExitCode.corrupt)
+    #expect(run.errors.contains("/rotten"))
+    #expect(run.errors.contains("chunk"))
+    #expect(!FileManager.default.fileExists(atPath: files.path("target")))
+  }
+}

@@ -1,0 +1,4 @@
+/// The exit statuses that `dfsd --help` documents, as far as the tests name them.
+enum ExitCode {
+  static let corrupt: Int32 = 6
+}
