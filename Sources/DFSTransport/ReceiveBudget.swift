@@ -6,14 +6,15 @@ import NIOConcurrencyHelpers
 ///
 /// A connection takes from it before it opens its window further and gives back what it withholds, so windows
 /// shrink as connections and streams grow. Every connection has a floor of its own (the protocol's 64 KiB), so
-/// none can be starved to a stop; the true bound is limit + connections × 64 KiB.
+/// none can be starved to a stop.
 package final class ReceiveBudget: Sendable {
   package let limit: ByteCount
   private let state: NIOLockedValueBox<State>
 
   private struct State {
     var used = 0
-    var holders = 0
+    var connections = 0
+    var busy = 0
   }
 
   package init(limit: ByteCount) {
@@ -24,14 +25,31 @@ package final class ReceiveBudget: Sendable {
   /// What is taken at the moment.
   package var used: ByteCount { ByteCount(state.withLockedValue { $0.used }) }
 
-  /// A connection's fair part of the budget, were all as busy as it is.
-  func share() -> Int { state.withLockedValue { limit.int / max(1, $0.holders) } }
+  /// The fair part of a connection with open streams, were all such as busy as it is.
+  func share() -> Int { state.withLockedValue { limit.int / max(1, $0.busy) } }
 
-  func join() { state.withLockedValue { $0.holders += 1 } }
+  /// Counts a connection from its start to its end; returns how far its window opens before it has proved busy.
+  func open() -> Int {
+    state.withLockedValue {
+      $0.connections += 1
+      return max(ConnectionCredit.floor, min(1 << 20, limit.int / (4 * $0.connections)))
+    }
+  }
 
+  func close() { state.withLockedValue { $0.connections -= 1 } }
+
+  /// A connection has streams again: what its window holds counts, even where that goes past the limit for a while.
+  func join(taking bytes: Int) {
+    state.withLockedValue {
+      $0.busy += 1
+      $0.used += bytes
+    }
+  }
+
+  /// A connection has no streams any more. Credit can not be called back, but an idle peer does not use it.
   func leave(returning bytes: Int) {
     state.withLockedValue {
-      $0.holders -= 1
+      $0.busy -= 1
       $0.used -= bytes
     }
   }
@@ -42,6 +60,15 @@ package final class ReceiveBudget: Sendable {
       let granted = max(0, min(wanted, limit.int - $0.used))
       $0.used += granted
       return granted
+    }
+  }
+
+  /// Takes `wanted` bytes for a connection that is stuck: up to twice the limit.
+  func takeLoan(_ wanted: Int) -> Bool {
+    state.withLockedValue {
+      guard $0.used + wanted <= 2 * limit.int else { return false }
+      $0.used += wanted
+      return true
     }
   }
 
