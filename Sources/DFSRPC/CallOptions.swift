@@ -1,11 +1,5 @@
 package import DFSCore
 
-/// How the messages of a call are encoded on the wire.
-package enum MessageEncoding: String, Sendable {
-  case identity
-  case gzip
-}
-
 /// What a caller wants for one call.
 package struct CallOptions: Sendable {
   /// From the start of the call to its end, retries included. The deadline of the handler that makes the call (`CallContext.current`)

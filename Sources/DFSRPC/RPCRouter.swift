@@ -32,7 +32,7 @@ package struct RPCRouter: Sendable {
     _ body: @escaping @Sendable (MessageReader<Request>, CallContext) async throws -> Response
   ) {
     add(method.path, requests: .many) { call in
-      let reader = MessageReader(inbox: call.inbox, decode: method.request.decode)
+      let reader = MessageReader(inbox: call.inbox, unpack: call.plain, decode: method.request.decode)
       let response = try await body(reader, call.context)
       try await call.outbox.write(method.response.encode(response))
     }
@@ -43,7 +43,7 @@ package struct RPCRouter: Sendable {
     _ body: @escaping @Sendable (MessageReader<Request>, MessageWriter<Response>, CallContext) async throws -> Void
   ) {
     add(method.path, requests: .many) { call in
-      let reader = MessageReader(inbox: call.inbox, decode: method.request.decode)
+      let reader = MessageReader(inbox: call.inbox, unpack: call.plain, decode: method.request.decode)
       let writer = MessageWriter(outbox: call.outbox, encode: method.response.encode)
       try await body(reader, writer, call.context)
     }

@@ -20,25 +20,27 @@ package final class RPCServer: Sendable {
     package init(listen: [Endpoint]) { self.listen = listen }
   }
 
-  private let router: RPCRouter
-  private let configuration: Configuration
-  private let loops: NetworkLoops
-  private let logger: Logger
+  private let server: HTTP2Server
 
   package init(router: RPCRouter, configuration: Configuration, loops: NetworkLoops, logger: Logger) {
-    self.router = router
-    self.configuration = configuration
-    self.loops = loops
-    self.logger = logger
+    var http2 = HTTP2Server.Configuration(listen: configuration.listen)
+    http2.security = configuration.security
+    http2.http2 = configuration.http2
+    http2.maxConnections = configuration.maxConnections
+    let service = RPCService(router: router, configuration: configuration, loops: loops, logger: logger)
+    server = HTTP2Server(configuration: http2, loops: loops, logger: logger) { session in
+      ServerConnection(session: session, service: service)
+    }
   }
+
+  /// How many connections are open.
+  package var connectionCount: Int { server.connectionCount }
 
   /// Binds every address and begins to serve. Returns the addresses with their actual ports. Throws
   /// `.failedPrecondition` when an address is taken or not ours.
-  package func start() async throws -> [Endpoint] {
-    throw DFSError(.unimplemented, "no transport yet")
-  }
+  package func start() async throws -> [Endpoint] { try await server.start() }
 
   /// Stops accepting, tells every client to go elsewhere (GOAWAY twice, so that no request on its way is lost), lets
   /// running calls finish for at most `grace`, then closes what is left.
-  package func drain(grace: Duration) async {}
+  package func drain(grace: Duration) async { await server.drain(grace: grace) }
 }

@@ -73,7 +73,9 @@ private final class ConnectingDelegate: HTTP2SessionDelegate {
     self.next = next
   }
 
-  func sessionOpened(_ stream: HTTP2Stream) -> any HTTP2StreamDelegate { next.sessionOpened(stream) }
+  func sessionOpened(
+    _ stream: HTTP2Stream, _ head: HeaderBlock, isEnd: Bool
+  ) -> (any HTTP2StreamDelegate)? { next.sessionOpened(stream, head, isEnd: isEnd) }
 
   func sessionBecameReady() {
     session.delegate = next

@@ -10,7 +10,6 @@ extension HTTP2Session {
     if side == .server, frame.pointee.headers.cat == NGHTTP2_HCAT_REQUEST {
       let stream = HTTP2Stream(session: self, id: id)
       add(stream)
-      stream.delegate = delegate?.sessionOpened(stream)
     }
     headersStream = streams[id]
     return 0
@@ -51,7 +50,12 @@ extension HTTP2Session {
       submitReset(stream, .enhanceYourCalm)
       return
     }
-    stream.delegate?.streamReceived(headers, isEnd: isEnd)
+    if let call = stream.delegate {
+      call.streamReceived(headers, isEnd: isEnd)
+    } else if side == .server, !stream.hasHead {
+      stream.hasHead = true
+      stream.delegate = delegate?.sessionOpened(stream, headers, isEnd: isEnd)
+    }
   }
 
   private func receivedSettings(isAnswer: Bool) {
@@ -95,6 +99,7 @@ extension HTTP2Session {
 
   func sent(_ frame: UnsafePointer<nghttp2_frame>) {
     let header = frame.pointee.hd
+    if side == .client, header.type == UInt8(NGHTTP2_HEADERS.rawValue) { streams[header.stream_id]?.isSent = true }
     guard side == .server, header.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0,
       header.type == UInt8(NGHTTP2_HEADERS.rawValue) || header.type == UInt8(NGHTTP2_DATA.rawValue),
       let stream = streams[header.stream_id], !stream.isRemoteClosed

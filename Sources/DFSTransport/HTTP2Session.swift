@@ -2,11 +2,13 @@ import CNghttp2
 package import DFSCore
 import Logging
 package import NIOCore
+import Synchronization
 
 /// What a connection tells its owner, on its loop.
 package protocol HTTP2SessionDelegate: AnyObject {
-  /// A peer opened a stream; its head follows. Servers only.
-  func sessionOpened(_ stream: HTTP2Stream) -> any HTTP2StreamDelegate
+  /// A peer opened a stream, with this head. Servers only. Nothing means that it is answered already: what still
+  /// comes is dropped.
+  func sessionOpened(_ stream: HTTP2Stream, _ head: HeaderBlock, isEnd: Bool) -> (any HTTP2StreamDelegate)?
   /// The peer's SETTINGS are here: the connection works.
   func sessionBecameReady()
   /// No stream can be opened any more; running ones go on.
@@ -98,10 +100,21 @@ package final class HTTP2Session: PendingOutput, @unchecked Sendable {
 
   /// How many streams are open.
   package var streamCount: Int { streams.count }
-  /// Whether the connection has more queued than it should: writers of every stream wait.
-  package var isCongested: Bool { queuedBytes >= configuration.connectionQueue.int }
+  /// Whether the connection has more queued than it should: writers of every stream wait. Readable on any thread.
+  package var isCongested: Bool { congested.load(ordering: .relaxed) }
+  private let congested = Atomic(false)
 
-  func countQueued(_ count: Int) { queuedBytes += count }
+  func countQueued(_ count: Int) {
+    queuedBytes += count
+    if queuedBytes >= configuration.connectionQueue.int { congested.store(true, ordering: .relaxed) }
+  }
+
+  private func countSent(_ count: Int) {
+    queuedBytes -= count
+    guard congested.load(ordering: .relaxed), queuedBytes <= configuration.connectionQueue.int / 2 else { return }
+    congested.store(false, ordering: .relaxed)
+    for stream in streams.values { stream.delegate?.streamSent(0) }
+  }
 
   // MARK: - Streams
 
@@ -149,7 +162,7 @@ package final class HTTP2Session: PendingOutput, @unchecked Sendable {
 
   func submitReset(_ stream: HTTP2Stream, _ code: HTTP2ErrorCode) {
     guard !isDead else { return }
-    queuedBytes -= stream.queue.byteCount
+    countSent(stream.queue.byteCount)
     stream.queue.removeAll()
     stream.isFinished = true
     stream.trailers = nil
@@ -251,7 +264,7 @@ package final class HTTP2Session: PendingOutput, @unchecked Sendable {
       }
     }
     writtenSinceFlush += header.count + count
-    queuedBytes -= count
+    countSent(count)
     TransportMetrics.sent.increment(by: count)
     stream.delegate?.streamSent(count)
     return true
@@ -402,7 +415,6 @@ package final class HTTP2Session: PendingOutput, @unchecked Sendable {
     let reason = failure ?? error ?? DFSError(.unavailable, "the connection to \(peer) was closed")
     let open = streams.values
     streams.removeAll()
-    queuedBytes = 0
     for stream in open { close(stream, .connectionLost(reason)) }
     becomeIdle()
     if hasStarted { budget.close() }
@@ -412,7 +424,7 @@ package final class HTTP2Session: PendingOutput, @unchecked Sendable {
 
   func close(_ stream: HTTP2Stream, _ closure: StreamClosure) {
     stream.isClosed = true
-    queuedBytes -= stream.queue.byteCount
+    countSent(stream.queue.byteCount)
     stream.queue.removeAll()
     let held = stream.credit.close()
     if held > 0 { giveToConnection(held) }

@@ -53,6 +53,10 @@ package final class HTTP2Stream: @unchecked Sendable {
   /// HTTP/2 asked for payload when there was none, and waits to be told of more.
   var isDeferred = false
   var isRemoteClosed = false
+  /// A server has the request's head.
+  var hasHead = false
+  /// The request's head went to the socket: from here on the peer may have acted on it.
+  package internal(set) var isSent = false
   var isClosed = false
 
   init(session: HTTP2Session, id: Int32) {

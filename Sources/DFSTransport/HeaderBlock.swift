@@ -60,6 +60,10 @@ package struct HeaderBlock {
     fields[index].nameCount >= prefix.utf8CodeUnitCount && matches(prefix, at: fields[index].start)
   }
 
+  package func isName(_ index: Int, _ name: StaticString) -> Bool {
+    fields[index].nameCount == name.utf8CodeUnitCount && matches(name, at: fields[index].start)
+  }
+
   package func name(at index: Int) -> String {
     let field = fields[index]
     return String(decoding: bytes[field.start..<field.start + field.nameCount], as: UTF8.self)
@@ -82,7 +86,7 @@ package struct HeaderBlock {
 /// A header list to send. Build the usual ones once: sending does not change them.
 package struct HeaderList: Sendable {
   var bytes: [UInt8] = []
-  var lengths: [(name: Int, value: Int)] = []
+  var lengths: [(name: Int, value: Int, isIndexed: Bool)] = []
 
   package init() {}
 
@@ -90,10 +94,11 @@ package struct HeaderList: Sendable {
     for (name, value) in fields { append(name, value) }
   }
 
-  /// Adds a field; `name` is lower case, and neither holds line breaks or NUL.
-  package mutating func append(_ name: String, _ value: String) {
+  /// Adds a field; `name` is lower case, and neither holds line breaks or NUL. A value that is another each time
+  /// is better not indexed: it would push the others out of the compressor's table.
+  package mutating func append(_ name: String, _ value: String, isIndexed: Bool = true) {
     bytes.append(contentsOf: name.utf8)
     bytes.append(contentsOf: value.utf8)
-    lengths.append((name.utf8.count, value.utf8.count))
+    lengths.append((name.utf8.count, value.utf8.count, isIndexed))
   }
 }

@@ -9,8 +9,8 @@ package import NIOCore
 /// connection that got output is flushed once. It is a `TaskExecutor` only: one object that is a serial executor too
 /// could not tell in which role a job was enqueued.
 package final class LoopExecutor: TaskExecutor, @unchecked Sendable {
-  // SAFETY: `jobs`, `outputs`, `isReading`, `isDraining` and `isScheduled` are touched on the loop's thread
-  // only; `foreign` is behind its lock.
+  // SAFETY: `jobs`, `outputs`, `isReading`, `isDraining`, `isScheduled`, `deadlines` and `isWheelTurning` are
+  // touched on the loop's thread only; `foreign` is behind its lock.
   package let loop: any EventLoop
   private var jobs: Deque<UnownedJob> = []
   private var outputs: [any PendingOutput] = []
@@ -18,6 +18,8 @@ package final class LoopExecutor: TaskExecutor, @unchecked Sendable {
   private var isDraining = false
   private var isScheduled = false
   private let foreign = NIOLockedValueBox<[UnownedJob]>([])
+  private let deadlines = DeadlineWheel(now: HTTP2Session.now())
+  private var isWheelTurning = false
 
   init(loop: any EventLoop) { self.loop = loop }
 
@@ -33,6 +35,24 @@ package final class LoopExecutor: TaskExecutor, @unchecked Sendable {
     }
     jobs.append(job)
     scheduleDrain()
+  }
+
+  /// Does `action` on the loop at `deadline`, up to 10 ms late, unless the entry is cancelled. Call it on the loop.
+  package func at(_ deadline: ContinuousClock.Instant, _ action: @escaping () -> Void) -> DeadlineEntry {
+    loop.assertInEventLoop()
+    let now = HTTP2Session.now()
+    defer { turnWheel() }
+    return deadlines.add(at: now + ContinuousClock.now.duration(to: deadline), now: now, action)
+  }
+
+  private func turnWheel() {
+    guard !isWheelTurning, deadlines.count > 0 else { return }
+    isWheelTurning = true
+    loop.scheduleTask(in: .nanoseconds(DeadlineWheel.tick.nanoseconds)) {
+      self.isWheelTurning = false
+      self.deadlines.advance(to: HTTP2Session.now())
+      self.turnWheel()
+    }
   }
 
   /// Runs `work` on the loop: at once when called there, else soon.

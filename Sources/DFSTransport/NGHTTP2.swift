@@ -158,7 +158,7 @@ extension HeaderList {
             at: index,
             to: nghttp2_nv(
               name: start, value: value, namelen: length.name, valuelen: length.value,
-              flags: UInt8(NGHTTP2_NV_FLAG_NONE.rawValue)))
+              flags: UInt8((length.isIndexed ? NGHTTP2_NV_FLAG_NONE : NGHTTP2_NV_FLAG_NO_INDEX).rawValue)))
           start = value?.advanced(by: length.value)
         }
         return body(fields.baseAddress, lengths.count)

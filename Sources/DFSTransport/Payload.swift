@@ -1,4 +1,6 @@
+import DFSCore
 import DequeModule
+import Glibc
 package import NIOCore
 
 /// A piece of a stream's payload on its way out.
@@ -116,5 +118,26 @@ struct PayloadQueue {
       let first = slice.takeFirst(count)
       return (.file(first), .file(slice))
     }
+  }
+}
+
+extension FileSlice {
+  /// Reads the region into memory. Blocks: call it on a thread that may. Throws `.corrupt` when the file is shorter.
+  package func read() throws -> ByteBuffer {
+    var buffer = ByteBufferAllocator().buffer(capacity: byteCount)
+    try file.handle.withUnsafeFileDescriptor { descriptor in
+      while buffer.readableBytes < byteCount {
+        let wanted = byteCount - buffer.readableBytes
+        let position = offset + buffer.readableBytes
+        // SAFETY: `pread` writes at most as many bytes as the buffer it is given has.
+        let count = try buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: wanted) { target in
+          let count = pread(descriptor, target.baseAddress, wanted, position)
+          guard count >= 0 else { throw IOError(errnoCode: errno, reason: "pread") }
+          return count
+        }
+        guard count > 0 else { throw DFSError(.corrupt, "a file ends before the region that was to be sent") }
+      }
+    }
+    return buffer
   }
 }

@@ -1,0 +1,65 @@
+import DFSCore
+import NIOCore
+
+/// Cuts a stream of bytes into gRPC messages: a flag byte, four bytes of length, the message. Bytes are copied once, into a
+/// buffer of the message's own, so that a small message does not keep a large receive buffer alive.
+struct MessageDecoder {
+  struct Message {
+    var bytes: ByteBuffer
+    var isCompressed: Bool
+  }
+
+  static let prefixLength = 5
+  /// Memory is set aside for so much of an announced length at once; the rest as it arrives.
+  private static let trustedLength = 1 << 20
+
+  private let limit: Int
+  private var prefix: UInt64 = 0
+  private var prefixCount = 0
+  private var body = ByteBuffer()
+  private var missing = 0
+
+  init(limit: Int) { self.limit = limit }
+
+  /// Whether no message is half received.
+  var isAtBoundary: Bool { prefixCount == 0 }
+
+  /// Calls `emit` with every message that `bytes` complete. Throws `.exhausted` for a message over the limit and
+  /// `.invalidArgument` for an unknown flag; the decoder is of no use afterwards.
+  mutating func decode(_ bytes: UnsafeRawBufferPointer, _ emit: (Message) -> Void) throws {
+    var rest = bytes[...]
+    while !rest.isEmpty {
+      if prefixCount < Self.prefixLength {
+        prefix = prefix << 8 | UInt64(rest.removeFirst())
+        prefixCount += 1
+        guard prefixCount == Self.prefixLength else { continue }
+        try begin()
+      } else {
+        let count = min(missing, rest.count)
+        body.writeBytes(UnsafeRawBufferPointer(rebasing: rest.prefix(count)))
+        rest = rest.dropFirst(count)
+        missing -= count
+      }
+      if missing == 0, prefixCount == Self.prefixLength {
+        emit(Message(bytes: body, isCompressed: prefix >> 32 == 1))
+        body = ByteBuffer()
+        prefixCount = 0
+        prefix = 0
+      }
+    }
+  }
+
+  private mutating func begin() throws {
+    let length = Int(prefix & 0xFFFF_FFFF)
+    guard prefix >> 32 <= 1 else {
+      throw DFSError(.invalidArgument, "a message begins with an unknown flag: these bytes are no gRPC")
+    }
+    guard length <= limit else {
+      throw DFSError(
+        .exhausted, "a message of \(ByteCount(length)) is over the limit of \(ByteCount(limit))",
+        metadata: ["limit": "\(limit)"])
+    }
+    missing = length
+    if length > 0 { body = ByteBufferAllocator().buffer(capacity: min(length, Self.trustedLength)) }
+  }
+}
