@@ -8,6 +8,8 @@ package enum MetricNames {
   package static let coordinatorMutationsTotal = "dfs_coordinator_mutations_total"
   package static let coordinatorUploadsOpen = "dfs_coordinator_uploads_open"
   package static let coordinatorNodesTotal = "dfs_coordinator_nodes_total"
+  package static let coordinatorReapedBytesTotal = "dfs_coordinator_reaped_bytes_total"
+  package static let coordinatorBadReplicasTotal = "dfs_coordinator_bad_replicas_total"
   package static let coordinatorCondemnedChunksTotal = "dfs_coordinator_condemned_chunks_total"
 
   // Datanode

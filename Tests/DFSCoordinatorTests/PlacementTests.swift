@@ -317,8 +317,22 @@ struct ChunkAllocatorTests {
     let table = try table(7, replicas: 3, generator: &generator)
     let allocator = ChunkAllocator(policy: .standard, table: table, membership: try membership(7))
     var groups: Set<GroupID> = []
-    for _ in 0..<64 { groups.formUnion(try allocator.choose(8, seed: 77, using: &generator)) }
-    #expect(groups.count <= ChunkAllocator.window)
-    #expect(groups.count > 40)
+    for _ in 0..<64 { groups.formUnion(try allocator.choose(8, keeping: groups, seed: 77, using: &generator)) }
+    #expect(groups.count == ChunkAllocator.window)
+  }
+
+  @Test func `a page never names more groups than it may, whatever fails while it is filled`() throws {
+    var generator = SeededGenerator()
+    print("seed \(generator.seed)")
+    let table = try table(7, replicas: 3, generator: &generator)
+    var named: Set<GroupID> = []
+    for round in 0..<64 {
+      let silent: Set<Int> = [round % 7 + 1]
+      let allocator = ChunkAllocator(
+        policy: .standard, table: table, membership: try membership(7, silent: silent),
+        avoiding: Set(table.groups.keys.shuffled(using: &generator).prefix(40)))
+      named.formUnion(try allocator.choose(8, keeping: named, seed: generator.next(), using: &generator))
+      #expect(named.count <= ChunkAllocator.mostNamed)
+    }
   }
 }

@@ -45,6 +45,8 @@ package struct Membership: Sendable {
   package let limits: Limits
   package let startedAt: Instant
   package private(set) var members: [NodeID: Member] = [:]
+  /// Raised by whatever changes who is reachable, writable or eligible.
+  package private(set) var version: UInt64 = 0
 
   package init(records: [ClusterNode], limits: Limits = Limits(), startedAt: Instant) {
     self.limits = limits
@@ -81,6 +83,7 @@ package struct Membership: Sendable {
   package mutating func register(
     _ registration: Registration, record: ClusterNode, now: Instant
   ) -> [Transition] {
+    version += 1
     guard var member = members[record.id] else {
       var member = Member(record: record, lastContact: now)
       member.boot = record.boot
@@ -112,12 +115,13 @@ package struct Membership: Sendable {
     guard var member = members[report.node], member.boot == report.boot, member.life != .out else {
       throw DFSError(.stale, "boot \(report.boot) of node \(report.node) is not registered; register first")
     }
-    let life = member.life
+    let (life, wasWritable) = (member.life, member.isWritable)
     member.touch(now)
     member.report = report
     member.isStopping = report.isStopping
     member.life = report.isStopping ? .down : .up
     members[report.node] = member
+    if member.life != life || member.isWritable != wasWritable { version += 1 }
     return member.life == life ? [] : [Transition(node: report.node, from: life, to: member.life)]
   }
 
@@ -145,6 +149,7 @@ package struct Membership: Sendable {
       }
       members[node] = member
     }
+    if !transitions.isEmpty { version += 1 }
     return transitions
   }
 

@@ -4,11 +4,14 @@ package import DFSMetadata
 /// Chooses the groups of new chunks: those that can take a write now, spread over the cluster, the fuller disks
 /// less often.
 ///
-/// An upload keeps to a window of the groups, so that one segment of its chunks touches a bounded number of
-/// group rows; different uploads have different windows.
+/// An upload keeps to a window of the groups, so that each page of its allocation names a bounded number of
+/// group rows (`mostNamed`); different uploads have different windows.
 package struct ChunkAllocator: Sendable {
-  /// Groups that one upload uses while the table stays as it is.
-  package static let window = 48
+  /// Groups that one page of an allocation, 512 indices, may name: the metadata refuses more.
+  package static let mostNamed = 48
+  /// Groups that one upload uses while all of them can be written to: half of what a page may name, so that
+  /// others can take their place when they can not.
+  package static let window = mostNamed / 2
 
   /// What the members of a group can take.
   private enum Fitness: Int, Comparable {
@@ -42,13 +45,14 @@ package struct ChunkAllocator: Sendable {
     }
   }
 
-  /// The group of each of `count` new chunks, in runs. `seed` is the same for all calls of one upload.
+  /// The group of each of `count` new chunks, in runs. `named` are the groups that the page of the allocation
+  /// names already; `seed` is the same for all calls of one upload.
   ///
   /// Throws `.unavailable` when no group can be written to.
   package func choose(
-    _ count: Int, seed: UInt64, using random: inout some RandomNumberGenerator
+    _ count: Int, keeping named: Set<GroupID> = [], seed: UInt64, using random: inout some RandomNumberGenerator
   ) throws -> [GroupID] {
-    guard let best = choices.map(\.fitness).min() else {
+    guard let window = window(keeping: named, seed: seed) else {
       throw DFSError(
         .unavailable,
         """
@@ -56,9 +60,6 @@ package struct ChunkAllocator: Sendable {
         write needs; see `dfsd status`
         """, metadata: ["replicas": "\(policy.replicas)"])
     }
-    let fit = choices.filter { $0.fitness == best }
-    let start = Int(seed % UInt64(fit.count))
-    let window = (0..<min(Self.window, fit.count)).map { fit[(start + $0) % fit.count] }
     let run = (count + Self.window - 1) / Self.window
     var groups: [GroupID] = []
     groups.reserveCapacity(count)
@@ -69,6 +70,20 @@ package struct ChunkAllocator: Sendable {
       last = choice.group
     }
     return groups
+  }
+
+  /// The fittest groups that may be used; what the page names already comes first.
+  private func window(keeping named: Set<GroupID>, seed: UInt64) -> [Choice]? {
+    let room = Self.mostNamed - named.count
+    let allowed = room > 0 ? choices : choices.filter { named.contains($0.group) }
+    guard let best = allowed.map(\.fitness).min() else { return nil }
+    let fit = allowed.filter { $0.fitness == best }
+    let kept = fit.filter { named.contains($0.group) }
+    let others = fit.filter { !named.contains($0.group) }
+    guard !others.isEmpty else { return kept }
+    let more = min(others.count, max(0, min(Self.window - kept.count, room)))
+    let start = Int(seed % UInt64(others.count))
+    return kept + (0..<more).map { others[(start + $0) % others.count] }
   }
 
   /// The roomier of two random ones: keeps disks level without counting what is under way.

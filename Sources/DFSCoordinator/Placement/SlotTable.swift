@@ -18,7 +18,8 @@ package struct SlotTable: Sendable {
 
   package subscript(group: GroupID) -> PlacementGroup? { groups[group] }
   package var count: Int { groups.count }
-  package var nextID: GroupID { GroupID(rawValue: (groups.keys.max()?.rawValue ?? 0) + 1) }
+  package var lastID: GroupID? { groups.keys.max() }
+  package var nextID: GroupID { GroupID(rawValue: (lastID?.rawValue ?? 0) + 1) }
   package func groups(replicas: UInt8) -> [GroupID] { byReplicas[replicas] ?? [] }
   package func slotCount(of node: NodeID) -> Int { byNode[node]?.count ?? 0 }
   package func groups(of node: NodeID) -> Set<GroupID> { byNode[node] ?? [] }

@@ -1,0 +1,87 @@
+package import DFSCore
+package import DFSMetadata
+import Synchronization
+
+/// What this coordinator knows of the cluster's nodes and groups, for every call to look at: the two deciding
+/// values behind one lock that is held for the length of a decision, never over a wait.
+package final class Cluster: Sendable {
+  package struct State: Sendable {
+    package var membership: Membership
+    package var table: SlotTable
+    /// Groups that may have chunks somewhere: their slots do not move. Grows only.
+    package var used: Set<GroupID> = []
+    /// Reports of bad replicas that were found true.
+    package var badReplicas: UInt64 = 0
+    /// Chunks that were counted in a group by the census.
+    package var chunkCounts: [GroupID: UInt64] = [:]
+    var summary: (stamp: SummaryStamp, value: GroupSummary)?
+  }
+
+  private let state: Mutex<State>
+
+  package init(membership: Membership, table: SlotTable) {
+    state = Mutex(State(membership: membership, table: table))
+  }
+
+  package func withState<Result: Sendable>(_ body: (inout State) throws -> Result) rethrows -> Result {
+    try state.withLock { try body(&$0) }
+  }
+
+  package func member(_ node: NodeID) -> Member? { withState { $0.membership[node] } }
+
+  /// Takes rows that are durable, such as those that a seal may have changed.
+  package func apply(_ groups: [PlacementGroup]) {
+    withState { state in for group in groups { state.table.apply(group) } }
+  }
+
+  /// Marks groups as no longer empty, before chunks are allocated in them.
+  package func markUsed(_ groups: some Sequence<GroupID>) { withState { $0.used.formUnion(groups) } }
+}
+
+struct SummaryStamp: Hashable, Sendable {
+  var table: UInt64
+  var membership: UInt64
+}
+
+/// Groups by what is wrong with them.
+package struct GroupSummary: Sendable, Hashable {
+  package var groups = 0
+  /// Fewer full members than replicas.
+  package var degraded = 0
+  /// No reachable full member.
+  package var unreadable = 0
+  /// Fewer writable members than a write needs.
+  package var unwritable = 0
+  package var vacantSlots = 0
+  package var degradedGroups: [GroupID] = []
+
+  /// Most degraded groups that are named, for the census.
+  static let mostNamed = 10_000
+
+  init(table: SlotTable, membership: Membership) {
+    groups = table.count
+    for group in table.groups.values {
+      let members = group.slots.map { slot in (slot.state, slot.node.flatMap { membership[$0] }) }
+      let full = members.filter { $0.0 == .full && $0.1?.record.state.holdsChunks == true }
+      vacantSlots += members.count { $0.0 == .vacant }
+      if full.count < Int(group.policy.replicas) {
+        degraded += 1
+        if degradedGroups.count < Self.mostNamed { degradedGroups.append(group.id) }
+      }
+      if !full.contains(where: { $0.1?.isReachable == true }) { unreadable += 1 }
+      if members.count(where: { $0.1?.isWritable == true }) < group.policy.writeQuorum { unwritable += 1 }
+    }
+    degradedGroups.sort()
+  }
+}
+
+extension Cluster.State {
+  /// Counted again only after a change of a row or of a node's life.
+  package mutating func groupSummary() -> GroupSummary {
+    let stamp = SummaryStamp(table: table.version, membership: membership.version)
+    if let summary, summary.stamp == stamp { return summary.value }
+    let value = GroupSummary(table: table, membership: membership)
+    summary = (stamp, value)
+    return value
+  }
+}

@@ -1,0 +1,64 @@
+package import DFSKeyValue
+package import DFSMetadata
+package import DFSRPC
+package import DFSTransport
+import DFSWire
+package import Logging
+
+/// The parts of a running coordinator, put together over an open store; it owns neither the store nor the
+/// network.
+package struct Coordinator: Sendable {
+  package let namespace: Namespace
+  package let cluster: Cluster
+  package let service: CoordinatorService
+  package let health: HealthService
+  package let channels: NodeChannels
+  package let jobs: JobRunner<ContinuousClock>
+  /// The coordinator's methods, health and reflection.
+  package let router: RPCRouter
+
+  /// Takes leadership of the namespace in `store` and reads what it has of nodes and groups. Blocks.
+  package init(
+    store: any OrderedStore, ledger: any Ledger, configuration: CoordinatorConfiguration, loops: NetworkLoops,
+    disk: BlockingThreads, logger: Logger, now: @escaping @Sendable () -> ContinuousClock.Instant = { .now }
+  ) throws {
+    namespace = try Namespace.open(
+      store: store, ledger: ledger, configuration: configuration.namespace, logger: logger)
+    let view = try namespace.view()
+    var table = SlotTable()
+    while true {
+      let page = try view.groups(after: table.lastID, limit: 1000)
+      for group in page { table.apply(group) }
+      if page.count < 1000 { break }
+    }
+    cluster = Cluster(
+      membership: Membership(records: try view.nodes(), limits: configuration.membership, startedAt: now()),
+      table: table)
+    // What an open upload was given, or what waits to be reaped, is nowhere listed by group: nothing moves.
+    let counts = namespace.counts
+    if counts.openUploads > 0 || counts.condemned > 0 { cluster.markUsed(table.groups.keys) }
+
+    let service = CoordinatorService(
+      namespace: namespace, cluster: cluster, disk: disk, configuration: configuration, logger: logger, now: now)
+    let channels = NodeChannels(
+      cluster: cluster, configuration: configuration.channel, loops: loops, logger: logger)
+    let health = HealthService()
+    var router = RPCRouter()
+    service.register(in: &router)
+    health.register(in: &router)
+    try router.addReflection(of: [ProtocolDescriptors.fileDescriptorSet])
+    jobs = JobRunner(
+      jobs: [
+        WatchNodes(service: service),
+        ExpireUploads(namespace: namespace, logger: logger),
+        ReapCondemned(
+          namespace: namespace, cluster: cluster, channels: channels, disk: disk, logger: logger),
+        VerifyReports(cluster: cluster, reports: service.reports, channels: channels, logger: logger),
+        CountDegraded(namespace: namespace, cluster: cluster, disk: disk),
+      ], clock: ContinuousClock(), logger: logger)
+    self.service = service
+    self.channels = channels
+    self.health = health
+    self.router = router
+  }
+}

@@ -1,0 +1,36 @@
+package import DFSCore
+package import DFSMetadata
+package import DFSRPC
+
+/// What an operator or a test may set of a coordinator. The defaults are the product's.
+package struct CoordinatorConfiguration: Sendable {
+  /// Its directory: lock, identity and database.
+  package var data: String
+  /// How and where it serves.
+  package var server: RPCServer.Configuration
+  /// How it calls datanodes.
+  package var channel = RPCChannel.Configuration()
+  package var chunkSize = ChunkSize.standard
+  package var namespace = NamespaceConfiguration()
+  package var membership = Membership.Limits()
+  package var placement = GroupPlanner.Rules()
+  /// Memory for the database's blocks.
+  package var cache = ByteCount.mib(32)
+  /// Threads for calls that wait for the disk.
+  package var diskThreads = 8
+  /// How long running calls may go on when it stops.
+  package var drainGrace = Duration.seconds(10)
+  /// Version of the program, as `status` shows it.
+  package var version = "0"
+
+  package init(data: String, server: RPCServer.Configuration) {
+    self.data = data
+    self.server = server
+  }
+
+  /// Files without a policy of their own or their directory's have so many replicas.
+  package var policy: PlacementPolicy {
+    get { namespace.defaultPolicy }
+    set { namespace.defaultPolicy = newValue }
+  }
+}

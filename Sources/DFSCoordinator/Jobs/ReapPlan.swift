@@ -1,0 +1,59 @@
+import DFSCore
+import DFSMetadata
+
+/// Which chunks are to be deleted where: orders for every member of each chunk's group.
+///
+/// A page is done when every member has carried its orders out; a page with a member that can not be reached
+/// now is held back whole, and so is one whose group is unknown.
+struct ReapPlan: Sendable {
+  /// Consecutive chunks of one version in one group.
+  struct Run: Hashable, Sendable {
+    var inode: InodeID
+    var group: GroupID
+    var first: UInt32
+    var count: UInt32
+  }
+
+  struct Part: Sendable {
+    var page: ReapPage
+    /// Who has to carry its orders out.
+    var nodes: Set<NodeID>
+  }
+
+  private(set) var orders: [NodeID: [Run]] = [:]
+  private(set) var parts: [Part] = []
+  private(set) var heldBack = 0
+  private(set) var chunks = 0
+
+  mutating func add(_ page: ReapPage, table: SlotTable, membership: Membership) {
+    var nodes: Set<NodeID> = []
+    for group in Set(page.chunks.map(\.group)) {
+      guard let row = table[group], row.members.allSatisfy({ membership[$0]?.isReachable == true }) else {
+        heldBack += 1
+        return
+      }
+      nodes.formUnion(row.members)
+    }
+    for run in Self.runs(of: page.chunks) {
+      for node in table[run.group]?.members ?? [] { orders[node, default: []].append(run) }
+    }
+    chunks += page.chunks.count
+    parts.append(Part(page: page, nodes: nodes))
+  }
+
+  static func runs(of chunks: [CondemnedChunk]) -> [Run] {
+    let sorted = chunks.sorted { ($0.group, $0.chunk) < ($1.group, $1.chunk) }
+    var runs: [Run] = []
+    for chunk in sorted {
+      let (inode, index) = (chunk.chunk.inode, chunk.chunk.index)
+      if let last = runs.last, last.inode == inode, last.group == chunk.group,
+        UInt64(last.first) + UInt64(last.count) == UInt64(index)
+      {
+        runs[runs.count - 1].count += 1
+      } else {
+        runs.append(Run(inode: inode, group: chunk.group, first: index, count: 1))
+      }
+    }
+    return runs
+  }
+}

@@ -1,0 +1,98 @@
+package import DFSCore
+import DFSWire
+import OrderedCollections
+import Synchronization
+
+/// What was told of a replica.
+package struct ReplicaReport: Sendable, Hashable {
+  package enum Fault: Sendable, Hashable {
+    case corrupt
+    case missing
+    case unreachable
+  }
+
+  package var chunk: ChunkID
+  package var group: GroupID
+  package var node: NodeID
+  package var fault: Fault
+
+  package init(chunk: ChunkID, group: GroupID, node: NodeID, fault: Fault) {
+    self.chunk = chunk
+    self.group = group
+    self.node = node
+    self.fault = fault
+  }
+}
+
+extension ReplicaReport {
+  /// Throws `.invalidArgument` for a fault that this version does not know.
+  init(_ wire: WireReplicaReport) throws {
+    let fault: Fault
+    switch wire.fault {
+    case .corrupt: fault = .corrupt
+    case .missing: fault = .missing
+    case .unreachable: fault = .unreachable
+    case .unspecified, .UNRECOGNIZED:
+      throw DFSError(.invalidArgument, "a report must say what was wrong with the replica")
+    }
+    self.init(
+      chunk: ChunkID(wire.chunk), group: GroupID(rawValue: wire.group), node: NodeID(rawValue: wire.node),
+      fault: fault)
+  }
+}
+
+/// Reports of bad replicas: those that wait to be verified, and those that were found true. Both are bounded; a
+/// report that finds no room is dropped, for a reader that meets the replica again reports it again.
+package final class ReplicaReports: Sendable {
+  package static let mostWaiting = 10_000
+  package static let mostRemembered = 10_000
+
+  private struct Replica: Hashable {
+    var chunk: ChunkID
+    var node: NodeID
+  }
+  private struct State {
+    var waiting: OrderedDictionary<Replica, ReplicaReport> = [:]
+    var confirmed: OrderedSet<Replica> = []
+    var dropped = 0
+  }
+  private let state = Mutex(State())
+
+  package init() {}
+
+  /// Queues reports for verification; those of a replica that waits or was found bad already are known.
+  package func add(_ reports: [ReplicaReport]) {
+    state.withLock { state in
+      for report in reports {
+        let replica = Replica(chunk: report.chunk, node: report.node)
+        guard !state.confirmed.contains(replica) else { continue }
+        guard state.waiting.count < Self.mostWaiting || state.waiting[replica] != nil else {
+          state.dropped += 1
+          continue
+        }
+        state.waiting[replica] = report
+      }
+    }
+  }
+
+  package func take(_ limit: Int) -> [ReplicaReport] {
+    state.withLock { state in
+      let taken = state.waiting.values.prefix(limit)
+      state.waiting.removeFirst(taken.count)
+      return Array(taken)
+    }
+  }
+
+  /// Remembers a report that was found true. False when it was known.
+  package func confirm(_ report: ReplicaReport) -> Bool {
+    state.withLock { state in
+      let replica = Replica(chunk: report.chunk, node: report.node)
+      state.waiting.removeValue(forKey: replica)
+      guard state.confirmed.append(replica).inserted else { return false }
+      if state.confirmed.count > Self.mostRemembered { state.confirmed.removeFirst() }
+      return true
+    }
+  }
+
+  package var waitingCount: Int { state.withLock { $0.waiting.count } }
+}

@@ -1,0 +1,76 @@
+import DFSCore
+import DFSMetadata
+import DFSRPC
+import DFSWire
+import Synchronization
+
+extension CoordinatorService {
+  /// Serves one node's stream until it ends: each report is answered with a lease. A stream that breaks says
+  /// nothing; the node's silence does.
+  func heartbeat(
+    _ reader: MessageReader<WireHeartbeatRequest>, _ writer: MessageWriter<WireHeartbeatResponse>
+  ) async throws {
+    var bound: (node: UInt64, boot: UInt64)?
+    var seen: UInt64 = 0
+    while let request = try await reader.next() {
+      if let bound, bound != (request.node, request.boot) {
+        throw DFSError(.invalidArgument, "a heartbeat stream belongs to one boot of one node")
+      }
+      bound = (request.node, request.boot)
+      let report = try NodeReport(request)
+      try check(request.badReplicas.count, atMost: 1000, "bad replicas")
+      let (transitions, changed) = try cluster.withState { state in
+        let transitions = try state.membership.heartbeat(report, now: self.now())
+        return (transitions, state.table.changes(of: report.node, since: seen, limit: 10_000))
+      }
+      seen = changed.version
+      log(transitions)
+      note(request.badReplicas, of: report.node)
+
+      var response = WireHeartbeatResponse()
+      response.sequence = request.sequence
+      response.epoch = WireEpoch(namespace.epoch)
+      response.revision = namespace.revision.rawValue
+      response.leaseMs = UInt64(configuration.membership.lease.milliseconds)
+      response.groupEpochs = changed.groups.map { row in
+        var epochs = WireGroupEpochs()
+        epochs.group = row.id.rawValue
+        epochs.epoch = row.epoch.rawValue
+        return epochs
+      }
+      try await writer.write(response)
+      if isDraining.load(ordering: .relaxed) { return }
+    }
+  }
+
+  /// A node's own finding is believed: it has quarantined the replica already.
+  private func note(_ wire: [WireReplicaReport], of node: NodeID) {
+    for report in wire.compactMap({ try? ReplicaReport($0) }) where report.node == node {
+      guard reports.confirm(report) else { continue }
+      cluster.withState { $0.badReplicas += 1 }
+      logger.warning(
+        "bad replica", metadata: ["chunk": "\(report.chunk)", "group": "\(report.group)", "node": "\(node)"])
+    }
+  }
+
+  func log(_ transitions: [Transition]) {
+    for transition in transitions {
+      logger.notice(
+        "node changed",
+        metadata: ["node": "\(transition.node)", "was": "\(transition.from)", "is": "\(transition.to)"])
+    }
+  }
+}
+
+extension NodeReport {
+  fileprivate init(_ wire: WireHeartbeatRequest) throws {
+    guard wire.reason.utf8.count <= 1000 else {
+      throw DFSError(.invalidArgument, "a node's reason has at most 1000 bytes")
+    }
+    self.init(
+      node: NodeID(rawValue: wire.node), boot: BootID(rawValue: wire.boot),
+      capacity: try byteCount(wire.capacityBytes), free: try byteCount(wire.freeBytes),
+      stored: try byteCount(wire.storedBytes), chunks: wire.chunks, isWritable: wire.writable,
+      reason: wire.reason, isStopping: wire.stopping)
+  }
+}

@@ -1,0 +1,51 @@
+import DFSCore
+import DFSMetadata
+import DFSWire
+
+extension CoordinatorService {
+  func listNodes(_ request: WireListNodesRequest) throws -> WireListNodesResponse {
+    let (limit, time) = (1000, now())
+    return cluster.withState { state in
+      let members = state.membership.members.values
+        .filter { $0.id.rawValue >= request.fromNode }.sorted { $0.id < $1.id }
+      var response = WireListNodesResponse()
+      response.nodes = members.prefix(limit).map {
+        WireNode($0, slots: state.table.slotCount(of: $0.id), now: time)
+      }
+      if members.count > limit { response.nextNode = members[limit].id.rawValue }
+      return response
+    }
+  }
+}
+
+extension WireNode {
+  init(_ member: Member, slots: Int, now: ContinuousClock.Instant) {
+    self.init()
+    address = WireNodeAddress(member.record)
+    store = member.record.store.rawValue
+    state = WireNodeState(member)
+    capacityBytes = UInt64(member.record.capacity.rawValue)
+    freeBytes = UInt64(member.report?.free.rawValue ?? 0)
+    storedBytes = UInt64(member.report?.stored.rawValue ?? 0)
+    chunks = member.report?.chunks ?? 0
+    self.slots = UInt32(slots)
+    writable = member.isWritable
+    reason = member.report?.reason ?? ""
+    lastContactMs = UInt64(max(0, (now - member.lastContact).milliseconds))
+    version = member.version
+  }
+}
+
+extension WireNodeState {
+  /// What an operator decided comes before what contact says, as long as there is contact.
+  init(_ member: Member) {
+    switch (member.record.state, member.life) {
+    case (.removed, _): self = .removed
+    case (_, .out), (.out, _): self = .out
+    case (.maintenance, _): self = .maintenance
+    case (_, .down): self = .down
+    case (.draining, .up): self = .draining
+    case (.active, .up): self = .up
+    }
+  }
+}

@@ -1,0 +1,108 @@
+import DFSCore
+package import DFSMetadata
+package import DFSTransport
+package import Logging
+
+/// Keeps the slot table planned: opens the groups of a policy when they are first needed, and plans again when
+/// the set of eligible nodes has changed. One plan at a time.
+package actor GroupKeeper {
+  private let namespace: Namespace
+  private let cluster: Cluster
+  private let disk: BlockingThreads
+  private let rules: GroupPlanner.Rules
+  private let logger: Logger
+  private var running: Task<Void, any Error>?
+  /// The eligible nodes that each policy's table was last planned for.
+  private var planned: [UInt8: Set<NodeID>] = [:]
+  private var generator = SystemRandomNumberGenerator()
+
+  package init(
+    namespace: Namespace, cluster: Cluster, disk: BlockingThreads, rules: GroupPlanner.Rules, logger: Logger
+  ) {
+    self.namespace = namespace
+    self.cluster = cluster
+    self.disk = disk
+    self.rules = rules
+    self.logger = logger
+  }
+
+  /// Returns when the policy has groups. Throws `.failedPrecondition` with advice where there are too few nodes
+  /// for it, `.unavailable` where enough are known but not here yet.
+  package func require(_ policy: PlacementPolicy) async throws {
+    guard isMissing(policy) else { return }
+    try await update(policy)
+  }
+
+  private nonisolated func isMissing(_ policy: PlacementPolicy) -> Bool {
+    cluster.withState { $0.table.groups(replicas: policy.replicas).isEmpty }
+  }
+
+  /// Plans again if nodes became eligible or ceased to be since the last plan.
+  package func refresh(_ policy: PlacementPolicy) async throws {
+    let eligible = cluster.withState { Set($0.membership.present.filter(\.isEligible).map(\.id)) }
+    guard planned[policy.replicas] != eligible else { return }
+    try await update(policy)
+  }
+
+  private func update(_ policy: PlacementPolicy) async throws {
+    while let running { _ = try? await running.value }
+    let task = Task { try await self.plan(policy) }
+    running = task
+    defer { running = nil }
+    try await task.value
+  }
+
+  private func plan(_ policy: PlacementPolicy) async throws {
+    try await findUsedGroups(policy)
+    let (table, members, used) = cluster.withState { ($0.table, $0.membership.present, $0.used) }
+    let candidates = members.filter(\.isEligible).map {
+      GroupPlanner.Candidate(node: $0.id, zone: $0.zone, capacity: $0.record.capacity)
+    }
+    let planner = GroupPlanner(
+      policy: policy, candidates: candidates,
+      zones: Dictionary(members.map { ($0.id, $0.zone) }, uniquingKeysWith: { first, _ in first }),
+      rules: rules, isEmpty: { !used.contains($0) })
+    let changes: [ChangeGroups.Change]
+    do {
+      changes = try planner.plan(table, using: &generator)
+    } catch let error as DFSError where members.count >= policy.writeQuorum {
+      throw DFSError(
+        .unavailable, "\(error.message); \(members.count) are known, the others have not come back yet",
+        metadata: error.metadata)
+    }
+    for start in stride(from: 0, to: changes.count, by: Limits.groupsPerChange) {
+      try await make(Array(changes[start..<min(start + Limits.groupsPerChange, changes.count)]))
+    }
+    planned[policy.replicas] = Set(candidates.map(\.node))
+    guard !changes.isEmpty else { return }
+    let opened = changes.count { $0.expected == nil }
+    logger.info(
+      "planned groups",
+      metadata: [
+        "replicas": "\(policy.replicas)", "nodes": "\(candidates.count)", "opened": "\(opened)",
+        "changed": "\(changes.count - opened)",
+      ])
+  }
+
+  private func make(_ changes: [ChangeGroups.Change]) async throws {
+    let settled = try await namespace.mutate(ChangeGroups(changes: changes))
+    cluster.apply(
+      zip(changes, settled.outcome.epochs).map {
+        PlacementGroup(id: $0.id, epoch: $1, policy: $0.policy, slots: $0.slots)
+      })
+  }
+
+  /// Finds out which groups have chunks, so that only those without any are moved.
+  private func findUsedGroups(_ policy: PlacementPolicy) async throws {
+    let unknown = cluster.withState { state in
+      state.table.groups(replicas: policy.replicas).filter { !state.used.contains($0) }
+    }
+    guard !unknown.isEmpty else { return }
+    let namespace = namespace
+    let used = try await disk.run {
+      let view = try namespace.view()
+      return try unknown.filter { try !view.chunks(of: $0, after: nil, limit: 1).isEmpty }
+    }
+    cluster.markUsed(used)
+  }
+}
