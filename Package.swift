@@ -51,7 +51,7 @@ let products: [String: [Target.Dependency]] = [
 ]
 
 /// Sources of generated code, which lies beside them.
-let excludes = ["DFSWire": ["Protos"], "DFSRPC": ["Protos"]]
+let excludes = ["DFSWire": ["Protos"], "DFSRPC": ["Protos"], "InteropTests": ["Foreign"]]
 
 let resources: [String: [Resource]] = [
   "DFSRPC": [.embedInCode("Descriptors/grpc.binpb")], "DFSWire": [.embedInCode("Descriptors/dfs.v1.binpb")],
@@ -71,7 +71,8 @@ func dependencies(_ uses: [String], _ packages: [String]) -> [Target.Dependency]
 let tests: [(name: String, uses: [String], packages: [String])] =
   modules.map { ($0.name + "Tests", [$0.name, "TestSupport"] + $0.uses, $0.packages) } + [
     ("RepositoryTests", ["TestSupport"], []),
-    ("InteropTests", ["DFSRPC", "DFSTransport", "DFSCrypto", "DFSCore", "TestSupport"], ["NIO", "SwiftProtobuf"]),
+    ("InteropTests", ["DFSRPC", "DFSTransport", "DFSCrypto", "DFSCore", "TestSupport"],
+     ["NIO", "SwiftProtobuf", "Logging"]),
     ("ClusterTests", rolesAndBelow + ["TestSupport"], ["NIO", "Logging"]),
     ("EndToEndTests", ["DFSClient", "DFSCore", "TestSupport"], []),
   ]
@@ -119,6 +120,8 @@ let package = Package(
         swiftSettings: settings),
     ]
     + tests.map {
-      .testTarget(name: $0.name, dependencies: dependencies($0.uses, $0.packages), swiftSettings: settings)
+      .testTarget(
+        name: $0.name, dependencies: dependencies($0.uses, $0.packages), exclude: excludes[$0.name] ?? [],
+        swiftSettings: settings)
     }
 )

@@ -13,7 +13,8 @@ struct ChannelState<Connection: Sendable>: Sendable {
     case use(Connection)
     /// Open a connection to this endpoint, then wait for what comes of it.
     case connect(Endpoint)
-    case wait
+    /// Wait for the attempt that is under way, or until a time at which to ask again.
+    case wait(until: ContinuousClock.Instant?)
     case fail(DFSError)
   }
 
@@ -38,10 +39,9 @@ struct ChannelState<Connection: Sendable>: Sendable {
 
   let endpoints: [Endpoint]
   private var phase = Phase.idle
-  private var current = 0
+  private var position = 0
   private var failedInRound = 0
   private var backoff: ReconnectBackoff
-  private var lastID: UInt64 = 0
 
   init(endpoints: [Endpoint], backoff: ReconnectBackoff = ReconnectBackoff()) {
     self.endpoints = endpoints
@@ -53,24 +53,28 @@ struct ChannelState<Connection: Sendable>: Sendable {
   mutating func wants(_ patience: Patience, now: ContinuousClock.Instant) -> Answer {
     switch phase {
     case .connected(let connection, _, _): return .use(connection)
-    case .connecting: return .wait
+    case .connecting: return .wait(until: nil)
     case .idle: return .connect(beginRound())
     case .closed:
       let message = endpoints.isEmpty ? "the channel has no endpoints" : "the channel is closed"
       return .fail(DFSError(.unavailable, message))
     case .backingOff(let until, let error):
       if now >= until { return .connect(beginRound()) }
-      return patience == .waitForReady ? .wait : .fail(error)
+      return patience == .waitForReady ? .wait(until: until) : .fail(error)
     }
   }
 
-  /// The attempt has led to a connection; gives the id by which its end is reported, or nothing when the channel was
-  /// closed meanwhile and the connection is to be closed.
-  mutating func didConnect(_ connection: Connection, now: ContinuousClock.Instant) -> UInt64? {
-    guard case .connecting = phase else { return nil }
-    lastID += 1
-    phase = .connected(connection, id: lastID, since: now)
-    return lastID
+  /// The connection that a call would use, when there is one.
+  var current: Connection? {
+    if case .connected(let connection, _, _) = phase { connection } else { nil }
+  }
+
+  /// The attempt has led to a connection, whose end is reported by `id`. Says no when the channel was closed
+  /// meanwhile and the connection is to be closed.
+  mutating func didConnect(_ connection: Connection, id: UInt64, now: ContinuousClock.Instant) -> Bool {
+    guard case .connecting = phase else { return false }
+    phase = .connected(connection, id: id, since: now)
+    return true
   }
 
   mutating func didFailToConnect(
@@ -87,12 +91,12 @@ struct ChannelState<Connection: Sendable>: Sendable {
     guard case .connected(_, id, let since) = phase else { return }
     guard now - since < Self.shortestLife else {
       backoff.reset()
-      current = (current + 1) % endpoints.count
+      position = (position + 1) % endpoints.count
       phase = .idle
       return
     }
     phase = .backingOff(until: now + backoff.next(using: &random), because: error)
-    current = (current + 1) % endpoints.count
+    position = (position + 1) % endpoints.count
   }
 
   /// Gives the connection that is to be closed, if there is one.
@@ -105,15 +109,15 @@ struct ChannelState<Connection: Sendable>: Sendable {
   private mutating func beginRound() -> Endpoint {
     failedInRound = 0
     phase = .connecting
-    return endpoints[current]
+    return endpoints[position]
   }
 
   private mutating func moveOn(
     _ error: DFSError, now: ContinuousClock.Instant, using random: inout some RandomNumberGenerator
   ) -> Step {
     failedInRound += 1
-    current = (current + 1) % endpoints.count
-    guard failedInRound == endpoints.count else { return .connect(endpoints[current]) }
+    position = (position + 1) % endpoints.count
+    guard failedInRound == endpoints.count else { return .connect(endpoints[position]) }
     let wait = backoff.next(using: &random)
     phase = .backingOff(until: now + wait, because: error)
     return .backOff(wait, error)

@@ -43,7 +43,7 @@ final class ClientCall: HTTP2StreamDelegate, @unchecked Sendable {
   func start(_ headers: HeaderList, deadline: ContinuousClock.Instant?) {
     guard !isOver else { return }
     guard let stream = session.open(headers, isEnd: false, delegate: self) else {
-      return end(DFSError(.unavailable, "the connection to \(session.peer) takes no more calls"))
+      return end(Self.notProcessed("the connection to \(session.peer) takes no more calls"))
     }
     self.stream = stream
     takenStream.withLockedValue { $0 = stream }
@@ -159,7 +159,7 @@ final class ClientCall: HTTP2StreamDelegate, @unchecked Sendable {
     guard !isOver else { return }
     let error: DFSError =
       switch closure {
-      case .refused: DFSError(.unavailable, "\(session.peer) refused the call before it began")
+      case .refused: Self.notProcessed("\(session.peer) refused the call before it began")
       case .finished: lost("\(session.peer) ended \(path) without a status", cause: nil)
       case .reset(let code):
         DFSError(
@@ -174,8 +174,12 @@ final class ClientCall: HTTP2StreamDelegate, @unchecked Sendable {
   /// A call that was on its way when the connection broke: only one that may be sent again, or that never left,
   /// counts as not done.
   private func lost(_ message: String, cause: DFSError?) -> DFSError {
-    let isHarmless = retry == .whenSafe || stream?.isSent != true
-    return DFSError(isHarmless ? .unavailable : .outcomeUnknown, message, cause: cause)
+    guard stream?.isSent == true else { return Self.notProcessed(message, cause: cause) }
+    return DFSError(retry == .whenSafe ? .unavailable : .outcomeUnknown, message, cause: cause)
+  }
+
+  private static func notProcessed(_ message: String, cause: DFSError? = nil) -> DFSError {
+    DFSError(.unavailable, message, cause: NotProcessed(cause: cause))
   }
 
   var isStarving: Bool { inbox.isStarving }

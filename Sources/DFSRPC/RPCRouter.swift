@@ -49,6 +49,14 @@ package struct RPCRouter: Sendable {
     }
   }
 
+  /// The same methods, each with the interceptors around its handler.
+  func intercepted(by interceptors: [any ServerInterceptor]) -> RPCRouter {
+    guard !interceptors.isEmpty else { return self }
+    var router = self
+    router.methods = methods.mapValues { $0.intercepted(by: interceptors) }
+    return router
+  }
+
   private mutating func add(
     _ path: String, requests: ServedMethod.Requests, _ run: @escaping @Sendable (ServerCall) async throws -> Void
   ) {

@@ -16,6 +16,8 @@ package final class RPCServer: Sendable {
     package var maxRequestByPath: [String: ByteCount] = [:]
     /// Connections beyond this are closed at once.
     package var maxConnections = 10_000
+    /// Run around every handler, the first outermost.
+    package var interceptors: [any ServerInterceptor] = []
 
     package init(listen: [Endpoint]) { self.listen = listen }
   }
@@ -27,7 +29,9 @@ package final class RPCServer: Sendable {
     http2.security = configuration.security
     http2.http2 = configuration.http2
     http2.maxConnections = configuration.maxConnections
-    let service = RPCService(router: router, configuration: configuration, loops: loops, logger: logger)
+    let service = RPCService(
+      router: router.intercepted(by: configuration.interceptors), configuration: configuration, loops: loops,
+      logger: logger)
     server = HTTP2Server(configuration: http2, loops: loops, logger: logger) { session in
       ServerConnection(session: session, service: service)
     }

@@ -14,6 +14,7 @@ import TestSupport
   private final class Subject {
     var state: ChannelState<String>
     var random = SeededGenerator(seed: 1)
+    private var lastID: UInt64 = 0
 
     init(_ endpoints: [Endpoint]) { state = ChannelState(endpoints: endpoints) }
 
@@ -21,13 +22,15 @@ import TestSupport
       switch state.wants(patience, now: now) {
       case .use(let connection): "use \(connection)"
       case .connect(let endpoint): "connect \(endpoint)"
-      case .wait: "wait"
+      case .wait(nil): "wait"
+      case .wait: "wait a time"
       case .fail(let error): "fail \(error.message)"
       }
     }
 
     func connects(_ connection: String, _ now: ContinuousClock.Instant) -> UInt64? {
-      state.didConnect(connection, now: now)
+      lastID += 1
+      return state.didConnect(connection, id: lastID, now: now) ? lastID : nil
     }
 
     /// The wait when the attempt's failure makes the channel back off.
@@ -60,7 +63,7 @@ import TestSupport
     #expect(step == "back off lost")
     #expect(wait >= .milliseconds(40) && wait <= .milliseconds(60))
     #expect(state.wants(.failFast, start) == "fail lost")
-    #expect(state.wants(.waitForReady, start) == "wait")
+    #expect(state.wants(.waitForReady, start) == "wait a time")
     #expect(state.wants(.failFast, start + wait) == "connect a:1")
   }
 
@@ -84,7 +87,7 @@ import TestSupport
     var waits: [Duration] = []
     for _ in 0..<12 {
       let asked = now
-      while state.wants(.waitForReady, now) == "wait" { now += .milliseconds(1) }
+      while state.wants(.waitForReady, now) == "wait a time" { now += .milliseconds(1) }
       waits.append(now - asked)
       let id = try #require(state.connects("c", now))
       state.ends(id, lost, now)
@@ -143,33 +146,33 @@ import TestSupport
   let policy = RetryPolicy()
 
   private func retries(
-    _ code: DFSError.Code, _ progress: RetryPolicy.Progress, _ retry: Retry, attempts: Int = 1, left: Duration? = nil
+    _ code: DFSError.Code, _ retry: Retry, cause: (any Error)? = nil, attempts: Int = 1, left: Duration? = nil
   ) -> Bool {
     var random = SeededGenerator(seed: 3)
     var waits = policy.backoff
     return policy.delay(
-      after: DFSError(code, ""), progress, retry, attempts: attempts, waits: &waits, timeLeft: left, using: &random)
+      after: DFSError(code, "", cause: cause), retry, attempts: attempts, waits: &waits, timeLeft: left, using: &random)
       != nil
   }
 
   @Test func `only what is safe, or was not processed, is sent again`() {
-    #expect(retries(.unavailable, .unknown, .whenSafe))
-    #expect(retries(.outcomeUnknown, .unknown, .whenSafe))
-    #expect(!retries(.unavailable, .unknown, .never))
-    #expect(!retries(.outcomeUnknown, .unknown, .never))
-    #expect(retries(.unavailable, .notProcessed, .never))
+    #expect(retries(.unavailable, .whenSafe))
+    #expect(retries(.outcomeUnknown, .whenSafe))
+    #expect(!retries(.unavailable, .never))
+    #expect(!retries(.outcomeUnknown, .never))
+    #expect(retries(.unavailable, .never, cause: NotProcessed()))
   }
 
   @Test(arguments: DFSError.Code.allCases.filter { $0 != .unavailable && $0 != .outcomeUnknown })
   func `an answer is an answer`(code: DFSError.Code) {
-    #expect(!retries(code, .unknown, .whenSafe))
+    #expect(!retries(code, .whenSafe))
   }
 
   @Test func `attempts and the deadline bound the retries`() {
-    #expect(retries(.unavailable, .unknown, .whenSafe, attempts: policy.maxAttempts - 1))
-    #expect(!retries(.unavailable, .unknown, .whenSafe, attempts: policy.maxAttempts))
-    #expect(!retries(.unavailable, .unknown, .whenSafe, left: .milliseconds(1)))
-    #expect(retries(.unavailable, .unknown, .whenSafe, left: .seconds(1)))
+    #expect(retries(.unavailable, .whenSafe, attempts: policy.maxAttempts - 1))
+    #expect(!retries(.unavailable, .whenSafe, attempts: policy.maxAttempts))
+    #expect(!retries(.unavailable, .whenSafe, left: .milliseconds(1)))
+    #expect(retries(.unavailable, .whenSafe, left: .seconds(1)))
   }
 
   @Test func `a server that fails every call gets few retries, one that recovers gets them back`() {
