@@ -1,0 +1,70 @@
+import DFSCore
+
+/// `g/`: a row of the slot table. The id is in the key.
+struct GroupRecord: StoredRecord, Hashable {
+  var epoch: GroupEpoch
+  var policy: PlacementPolicy
+  var slots: [GroupSlot]
+
+  static let what: StaticString = "group"
+
+  init(_ group: PlacementGroup) {
+    epoch = group.epoch
+    policy = group.policy
+    slots = group.slots
+  }
+
+  func group(_ id: GroupID) -> PlacementGroup {
+    PlacementGroup(id: id, epoch: epoch, policy: policy, slots: slots)
+  }
+
+  func writeFields(to writer: inout RecordWriter) {
+    writer.number(epoch.rawValue)
+    writer.policy(policy)
+    writer.slots(slots)
+  }
+
+  init(fieldsFrom reader: inout RecordReader) throws {
+    epoch = GroupEpoch(rawValue: try reader.number())
+    policy = try reader.policy()
+    slots = try reader.slots()
+    guard slots.count == Int(policy.replicas) else { throw reader.corrupt("its slots are not as many as its replicas") }
+  }
+}
+
+/// `n/`: a datanode. The id is in the key.
+struct NodeRecord: StoredRecord, Hashable {
+  var node: ClusterNode
+
+  static let what: StaticString = "node"
+
+  init(_ node: ClusterNode) { self.node = node }
+
+  func writeFields(to writer: inout RecordWriter) {
+    writer.node(node.id)
+    writer.fixed(node.store.rawValue)
+    writer.fixed(node.boot.rawValue)
+    writer.number(UInt(node.endpoints.count))
+    for endpoint in node.endpoints {
+      writer.text(endpoint.host)
+      writer.number(UInt16(clamping: endpoint.port))
+    }
+    writer.text(node.zone)
+    writer.length(node.capacity)
+    writer.byte(node.state.rawValue)
+    writer.blob(node.receiptKey)
+  }
+
+  init(fieldsFrom reader: inout RecordReader) throws {
+    let id = try reader.node()
+    let store = StoreID(rawValue: try reader.fixed())
+    let boot = BootID(rawValue: try reader.fixed())
+    let endpoints = try (0..<(try reader.count(upTo: Limits.nodeEndpoints))).map { _ in
+      Endpoint(host: try reader.text(upTo: 255), port: Int(try reader.number(UInt16.self)))
+    }
+    node = ClusterNode(
+      id: id, store: store, boot: boot, endpoints: endpoints, zone: try reader.text(upTo: Limits.zoneBytes),
+      capacity: try reader.length(), state: try reader.choice(),
+      receiptKey: try reader.blob(upTo: Limits.receiptKeyBytes))
+  }
+}
