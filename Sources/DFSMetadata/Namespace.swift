@@ -16,11 +16,10 @@ package final class Namespace: Sendable {
   /// Of this leadership: the term was raised in the first transaction of `open`.
   package let epoch: Epoch
 
-  init(configuration: NamespaceConfiguration, cluster: ClusterID, epoch: Epoch) {
-    self.configuration = configuration
-    self.cluster = cluster
-    self.epoch = epoch
-  }
+  let store: any OrderedStore
+  let clock: ClusterClock
+  let memory: NamespaceMemory
+  private let runner: RoundRunner
 
   /// Opens the namespace in `store`, or makes a new one there when the ledger has none, and takes leadership: raises the term and
   /// restarts all leases. Blocks. Throws `.failedPrecondition` for a format newer than this program's, `.corrupt` for a damaged store.
@@ -28,59 +27,78 @@ package final class Namespace: Sendable {
     store: any OrderedStore, ledger: any Ledger, configuration: NamespaceConfiguration = NamespaceConfiguration(),
     logger: Logger
   ) throws -> Namespace {
-    throw DFSError(.unimplemented, "the namespace is not there yet")
+    let leadership = try Leadership.take(store, ledger, configuration)
+    logger.info(
+      "opened the namespace",
+      metadata: [
+        "cluster": "\(leadership.cluster.cluster)", "term": "\(leadership.mark.term)",
+        "revision": "\(leadership.state.revision)", "open_uploads": "\(leadership.openUploads.count)",
+      ])
+    return Namespace(leadership, store: store, ledger: ledger, logger: logger)
+  }
+
+  private init(_ leadership: Leadership, store: any OrderedStore, ledger: any Ledger, logger: Logger) {
+    let (configuration, clock, cluster) = (leadership.configuration, leadership.clock, leadership.cluster)
+    let limits = ledger.limits
+    var leases = DeadlineTable(length: configuration.uploadLease, start: clock.now)
+    for upload in leadership.openUploads { leases.renew(upload, now: clock.now) }
+    let memory = NamespaceMemory(
+      NamespaceMemory.Contents(
+        leases: leases, pins: DeadlineTable(length: configuration.pinDuration, start: clock.now),
+        snapshots: SnapshotTable(
+          limit: configuration.listSnapshots, lifetime: configuration.listSnapshotLifetime,
+          firstToken: configuration.randomNumber()),
+        state: leadership.state))
+    self.configuration = configuration
+    self.cluster = cluster.cluster
+    epoch = Epoch(incarnation: cluster.incarnation, term: leadership.mark.term)
+    self.store = store
+    self.clock = clock
+    self.memory = memory
+    runner = RoundRunner(
+      store: store, ledger: ledger, mark: leadership.mark, state: leadership.state,
+      queueLimit: configuration.waitingMutations, logger: logger,
+      context: {
+        RoundContext(
+          now: clock.now, wallTime: configuration.wallTime(), configuration: configuration,
+          incarnation: cluster.incarnation, limits: limits, isLeaseOver: { memory.isLeaseOver($0, now: clock.now) })
+      },
+      settled: { memory.settled($0, $1, now: clock.now) })
+    runner.start()
   }
 
   /// Executes `mutation` in the next round, exactly once for each request id, and returns when it is durable.
   ///
   /// Besides what the operation itself throws: `.outcomeUnknown` for an id below the recorded floor, never executed
   /// (metadata `floor`, `revision`), or when the round's durability is unknown; `.invalidArgument` for an id that was used with
-  /// other arguments; `.stale` for an id that saw a revision this namespace never had; `.unavailable` when too many wait or the namespace has ended.
-  /// Cancellation does not withdraw it: rounds are short.
+  /// other arguments; `.stale` for an id that saw a revision this namespace never had; `.unavailable` when too many wait or the
+  /// namespace has ended. Cancellation does not withdraw it: rounds are short.
   package func mutate<M: Mutation>(_ mutation: M, id: RequestID? = nil) async throws -> Settled<M.Outcome> {
-    throw DFSError(.unimplemented, "the namespace is not there yet")
+    try await withCheckedThrowingContinuation { continuation in
+      runner.enqueue(WaitingCall(mutation, id: id, continuation: continuation))
+    }
   }
 
   /// The present state, for reading on a thread that may block. Keep it for one answer, not longer.
   package func view() throws -> NamespaceView {
-    throw DFSError(.unimplemented, "the namespace is not there yet")
+    // The revision first: a snapshot may show more than it says, never less.
+    let revision = revision
+    return NamespaceView(reader: store.snapshot(), revision: revision)
   }
 
-  /// One page of a listing, at one revision while its snapshot lives (five minutes, and a bounded number of them). Blocks.
-  package func list(_ request: ListRequest) throws -> ListPage {
-    throw DFSError(.unimplemented, "the namespace is not there yet")
-  }
-
-  /// Restarts the lease of an open upload in full and answers how long it is. Blocks. Not durable: a new leader restarts
-  /// every lease anyway. Throws `.notFound` when the upload is gone.
-  package func renewUpload(_ upload: UploadID) throws -> Duration {
-    throw DFSError(.unimplemented, "the namespace is not there yet")
-  }
-
-  /// Keeps the version `inode` from being reaped for `configuration.pinDuration`; again renews. Throws `.exhausted` when too many
-  /// are pinned.
-  package func pin(_ inode: InodeID) throws {
-    throw DFSError(.unimplemented, "the namespace is not there yet")
-  }
-
-  /// Open uploads whose lease has ended, at most `limit`: abort each with `AbortUpload(…, cause: .expired)`.
-  package func expiredUploads(limit: Int) -> [UploadID] { [] }
-
-  /// The next condemned thing whose time has come and that nobody has pinned, after `previous` when given; `nil` when there is none. Blocks.
-  package func nextCondemned(after previous: ReapPage? = nil) throws -> ReapPage? {
-    throw DFSError(.unimplemented, "the namespace is not there yet")
-  }
-
-  /// How much there is, for `status`: kept up by the rounds, never counted by a scan.
-  package var counts: NamespaceCounts { NamespaceCounts() }
   /// The latest revision that reads see.
-  package var revision: Revision { .zero }
+  package var revision: Revision { memory.with { $0.state.revision } }
   /// The cluster's time now.
-  package var time: ClusterTime { .zero }
+  package var time: ClusterTime { clock.now }
+  /// How much there is, for `status`: kept up by the rounds, never counted by a scan.
+  package var counts: NamespaceCounts { memory.with { $0.state.counts } }
 
   /// Returns the reason when the namespace can not go on and the process must end; `nil` after `close()`.
-  package func waitUntilEnded() async -> DFSError? { nil }
+  package func waitUntilEnded() async -> DFSError? { await runner.waitUntilEnded() }
 
-  /// Settles what waits, then refuses further mutations. Does not close the store.
-  package func close() async {}
+  /// Settles what waits, then refuses further mutations. Lets go of all snapshots; does not close the store.
+  package func close() async {
+    await runner.close()
+    memory.with { $0.snapshots.dropAll() }
+  }
 }

@@ -33,3 +33,46 @@ package struct BeginUpload: Mutation {
     self.groups = groups
   }
 }
+
+extension BeginUpload {
+  package static var kind: OperationKind { .beginUpload }
+
+  package func encodeArguments(to writer: inout RecordWriter) {
+    writer.path(target)
+    writer.attributes(attributes)
+    writer.precondition(precondition)
+    writer.chunkSize(chunkSize)
+    writer.optional(policy) { $0.policy($1) }
+    // Not the groups: the coordinator chooses them anew when a client asks again.
+    writer.number(UInt(groups.count))
+  }
+
+  package static func encode(_ outcome: Outcome, to writer: inout RecordWriter) {
+    writer.inode(outcome.upload)
+    writer.inode(outcome.parent)
+    writer.number(outcome.allocated)
+  }
+
+  package static func decodeOutcome(from reader: inout RecordReader) throws -> Outcome {
+    Outcome(upload: try reader.inode(), parent: try reader.inode(), allocated: try reader.number())
+  }
+
+  package func execute(in transaction: inout Transaction) throws -> Outcome {
+    try transaction.checkAttributes(attributes)
+    try transaction.checkPolicy(policy)
+    let limit = transaction.context.configuration.openUploads
+    guard transaction.state.counts.openUploads < limit else {
+      throw DFSError(.exhausted, "\(limit) uploads are open, the most there may be: commit or abort some")
+    }
+    let place = try transaction.place(ofFile: target, precondition)
+    let upload = transaction.nextInode()
+    var record = UploadRecord(
+      parent: place.parent, name: place.name, precondition: precondition, attributes: attributes,
+      chunkSize: chunkSize, policy: try policy ?? transaction.directory(place.parent).policy, allocated: 0)
+    if !groups.isEmpty { try transaction.allocate(groups, to: upload, &record) }
+    transaction.insert(record, at: Keys.upload(upload))
+    transaction.note(.leaseStarted(upload))
+    transaction.count { $0.openUploads += 1 }
+    return Outcome(upload: upload, parent: place.parent, allocated: record.allocated)
+  }
+}

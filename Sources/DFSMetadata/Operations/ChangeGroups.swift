@@ -26,3 +26,62 @@ package struct ChangeGroups: Mutation {
   package var changes: [Change]
   package init(changes: [Change]) { self.changes = changes }
 }
+
+extension ChangeGroups {
+  package static var kind: OperationKind { .changeGroups }
+
+  package func encodeArguments(to writer: inout RecordWriter) {
+    writer.number(UInt(changes.count))
+    for change in changes {
+      writer.group(change.id)
+      writer.optional(change.expected) { $0.number($1.rawValue) }
+      writer.policy(change.policy)
+      writer.slots(change.slots)
+    }
+  }
+
+  package static func encode(_ outcome: Outcome, to writer: inout RecordWriter) {
+    writer.number(UInt(outcome.epochs.count))
+    for epoch in outcome.epochs { writer.number(epoch.rawValue) }
+  }
+
+  package static func decodeOutcome(from reader: inout RecordReader) throws -> Outcome {
+    let count = try reader.count(upTo: Limits.groupsPerChange)
+    return Outcome(epochs: try (0..<count).map { _ in GroupEpoch(rawValue: try reader.number()) })
+  }
+
+  package func execute(in transaction: inout Transaction) throws -> Outcome {
+    guard (1...Limits.groupsPerChange).contains(changes.count), Set(changes.map(\.id)).count == changes.count else {
+      throw DFSError(.invalidArgument, "1 to \(Limits.groupsPerChange) different groups are changed at once")
+    }
+    transaction.membersChanged()
+    return Outcome(epochs: try changes.map { try apply($0, in: &transaction) })
+  }
+
+  private func apply(_ change: Change, in transaction: inout Transaction) throws -> GroupEpoch {
+    let before = try transaction.groupRow(change.id)
+    guard before?.epoch == change.expected else {
+      let now = before?.epoch.description ?? "none"
+      throw DFSError(
+        .stale, "group \(change.id) is not at the epoch the plan was made on: it is at \(now)",
+        metadata: ["group": change.id.description, "epoch": now])
+    }
+    try transaction.checkPolicy(change.policy)
+    let members = change.slots.compactMap(\.node)
+    guard change.slots.count == Int(change.policy.replicas), Set(members).count == members.count else {
+      throw DFSError(.invalidArgument, "group \(change.id) needs one slot for each replica, and different members")
+    }
+    guard before == nil || before?.policy == change.policy else {
+      throw DFSError(.invalidArgument, "the policy of group \(change.id) can not be changed")
+    }
+    for member in members {
+      guard let node = try transaction.nodeRow(member), node.state != .removed else {
+        throw DFSError(.failedPrecondition, "node \(member) is not registered: it can be no member of a group")
+      }
+    }
+    let epoch = before?.epoch.next ?? GroupEpoch(rawValue: 1)
+    let group = PlacementGroup(id: change.id, epoch: epoch, policy: change.policy, slots: change.slots)
+    try transaction.put(GroupRecord(group), at: Keys.group(change.id))
+    return epoch
+  }
+}

@@ -6,6 +6,14 @@ package import DFSCore
 /// throws and has changed nothing. It must give the same outcome for the same arguments and state.
 package protocol Mutation: Sendable {
   associatedtype Outcome: Sendable
+
+  /// Stored with the outcome, so that a replayed id is answered by the operation that it belongs to.
+  static var kind: OperationKind { get }
+  /// The arguments, for the fingerprint that tells a replay from a reused id. Every field that matters is in it.
+  func encodeArguments(to writer: inout RecordWriter)
+  static func encode(_ outcome: Outcome, to writer: inout RecordWriter)
+  static func decodeOutcome(from reader: inout RecordReader) throws -> Outcome
+  func execute(in transaction: inout Transaction) throws -> Outcome
 }
 
 /// The operations, by the number they are stored under. Numbers are never reused.

@@ -27,3 +27,38 @@ package struct PutInline: Mutation {
     self.root = root
   }
 }
+
+extension PutInline {
+  package static var kind: OperationKind { .putInline }
+
+  package func encodeArguments(to writer: inout RecordWriter) {
+    writer.path(target)
+    writer.attributes(attributes)
+    writer.precondition(precondition)
+    writer.chunkSize(chunkSize)
+    writer.optional(policy) { $0.policy($1) }
+    writer.blob(bytes)
+    writer.digest(root)
+  }
+
+  package static func encode(_ outcome: Outcome, to writer: inout RecordWriter) { writer.receipt(outcome) }
+  package static func decodeOutcome(from reader: inout RecordReader) throws -> Outcome { try reader.receipt() }
+
+  package func execute(in transaction: inout Transaction) throws -> Outcome {
+    let limit = transaction.context.configuration.inlineLimit
+    guard bytes.count <= limit.int else {
+      throw DFSError(
+        .invalidArgument, "\(ByteCount(bytes.count)) do not fit into the metadata, whose limit is \(limit): upload them",
+        metadata: ["limit": String(limit.int)])
+    }
+    try transaction.checkAttributes(attributes)
+    try transaction.checkPolicy(policy)
+    let place = try transaction.place(ofFile: target, precondition)
+    let file = FileRecord(
+      attributes: attributes, created: transaction.context.wallTime,
+      policy: try policy ?? transaction.directory(place.parent).policy, size: ByteCount(bytes.count),
+      chunkSize: chunkSize, chunkCount: 0, root: root, contents: .inline(bytes))
+    let inode = transaction.nextInode()
+    return try transaction.publish(file, as: inode, at: place, replicas: 0, zones: 0)
+  }
+}

@@ -26,3 +26,64 @@ package struct Rename: Mutation {
     self.existing = existing
   }
 }
+
+extension Rename {
+  package static var kind: OperationKind { .rename }
+
+  package func encodeArguments(to writer: inout RecordWriter) {
+    writer.path(source)
+    writer.path(target)
+    writer.byte(existing.rawValue)
+  }
+
+  package static func encode(_ outcome: Outcome, to writer: inout RecordWriter) {
+    writer.inode(outcome.inode)
+    writer.byte(outcome.kind.rawValue)
+    writer.optional(outcome.replaced) { $0.inode($1) }
+  }
+
+  package static func decodeOutcome(from reader: inout RecordReader) throws -> Outcome {
+    Outcome(inode: try reader.inode(), kind: try reader.choice(), replaced: try reader.optional { try $0.inode() })
+  }
+
+  package func execute(in transaction: inout Transaction) throws -> Outcome {
+    let moved = try transaction.resolve(source)
+    guard let oldName = source.name, let newName = target.name else {
+      throw DFSError(.invalidArgument, "/ can be neither moved nor replaced")
+    }
+    let oldParent = try transaction.parent(of: source)
+    let newParent = try transaction.parent(of: target)
+    if source == target { return Outcome(inode: moved.inode, kind: moved.kind, replaced: nil) }
+    if moved.kind == .directory { try transaction.checkReachesRoot(newParent, avoiding: moved.inode) }
+    let replaced = try transaction.record(Keys.entry(newParent, newName), EntryRecord.self)
+    if let replaced { try give(way: replaced, to: moved, in: &transaction) }
+
+    try transaction.delete(Keys.entry(oldParent, oldName))
+    try transaction.bind(newName, in: newParent, to: moved.inode, moved.kind)
+    if moved.kind == .directory {
+      var record = try transaction.directory(moved.inode)
+      record.place = DirectoryRecord.Place(parent: newParent, name: newName)
+      try transaction.put(InodeRecord.directory(record), at: Keys.inode(moved.inode))
+    }
+    return Outcome(inode: moved.inode, kind: moved.kind, replaced: replaced?.inode)
+  }
+
+  /// Makes the target's name free when the rules allow it.
+  private func give(way replaced: EntryRecord, to moved: EntryRecord, in transaction: inout Transaction) throws {
+    func refuse(_ code: DFSError.Code, _ why: String) -> DFSError {
+      DFSError(code, "\(target) \(why)", metadata: ["path": target.description])
+    }
+    guard existing == .replace else { throw refuse(.alreadyExists, "exists already") }
+    switch (moved.kind, replaced.kind) {
+    case (.file, .file): try transaction.retire(version: replaced.inode)
+    case (.file, .directory): throw refuse(.failedPrecondition, "is a directory: a file can not replace it")
+    case (.directory, .file): throw refuse(.failedPrecondition, "is a file: a directory can not replace it")
+    case (.directory, .directory):
+      guard try transaction.isEmpty(replaced.inode) else {
+        throw refuse(.failedPrecondition, "is a directory that is not empty")
+      }
+      try transaction.delete(Keys.inode(replaced.inode))
+      transaction.count { $0.directories -= min(1, $0.directories) }
+    }
+  }
+}

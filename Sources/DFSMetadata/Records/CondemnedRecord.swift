@@ -3,8 +3,10 @@ import DFSCore
 /// `x/`: something to reap, and how far the reaper has come. The inode is in the key.
 struct CondemnedRecord: StoredRecord, Hashable {
   var kind: ReapPage.Kind
-  /// The next segment or allocation page.
+  /// The next segment or allocation page; for trees, how many steps were taken.
   var cursor: UInt32 = 0
+  /// The last name that was dealt with, for trees.
+  var name: FileName?
   /// Allocation pages, for uploads and leftovers.
   var pages: UInt32 = 0
   /// Of the mutation that condemned it.
@@ -21,6 +23,7 @@ struct CondemnedRecord: StoredRecord, Hashable {
   func writeFields(to writer: inout RecordWriter) {
     writer.byte(kind.rawValue)
     writer.number(cursor)
+    writer.optional(name) { $0.name($1) }
     writer.number(pages)
     writer.revision(revision)
   }
@@ -28,39 +31,8 @@ struct CondemnedRecord: StoredRecord, Hashable {
   init(fieldsFrom reader: inout RecordReader) throws {
     kind = try reader.choice()
     cursor = try reader.number()
+    name = try reader.optional { try $0.name() }
     pages = try reader.number()
     revision = try reader.revision()
-  }
-}
-
-/// `o/`: what a mutation answered, for the same request id to be answered again.
-struct OutcomeRecord: StoredRecord, Hashable {
-  /// Raw, so that an outcome of an operation that this program lost is still a record.
-  var kind: UInt8
-  var arguments: StateDigest
-  var revision: Revision
-  var outcome: [UInt8]
-
-  static let what: StaticString = "outcome"
-
-  init(kind: OperationKind, arguments: StateDigest, revision: Revision, outcome: [UInt8]) {
-    self.kind = kind.rawValue
-    self.arguments = arguments
-    self.revision = revision
-    self.outcome = outcome
-  }
-
-  func writeFields(to writer: inout RecordWriter) {
-    writer.byte(kind)
-    writer.stateDigest(arguments)
-    writer.revision(revision)
-    writer.blob(outcome)
-  }
-
-  init(fieldsFrom reader: inout RecordReader) throws {
-    kind = try reader.byte()
-    arguments = try reader.stateDigest()
-    revision = try reader.revision()
-    outcome = try reader.blob(upTo: 1 << 16)
   }
 }

@@ -52,14 +52,13 @@ extension RecordWriter {
     for value in values { reference(value) }
   }
 
+  /// Without the holders, which the coordinator makes out anew when a client asks again.
   mutating func stored(_ values: [StoredChunk]) {
     number(UInt(values.count))
     for value in values {
       number(value.index)
       number(value.length)
       digest(value.root)
-      number(UInt(value.holders.count))
-      for holder in value.holders { node(holder) }
     }
   }
 

@@ -10,10 +10,15 @@ package enum Limits {
   package static let allocation = 512
   /// Allocation pages that one seal may touch: more means that the client seals far from the order it allocated in.
   package static let pagesPerSeal = 8
+  /// Different groups that one allocation page may name, and one seal: each may have to be marked in the seal's batch.
+  package static let groupsPerPage = 48
+  package static let groupsPerSeal = 96
   /// Directories that one `mkdir -p` may make; each takes two of a ledger's operations.
   package static let directoriesPerMake = 48
   /// Longest walk from a directory to the root. A renamed tree may hang up to twice as deep as a path may be.
   package static let deepestWalk = 1100
+  /// Names of a removed tree that one step of reaping deals with.
+  package static let namesPerReap = 256
   package static let userAttributes = 32
   package static let userAttributeBytes = 4096
   package static let ownerBytes = 255

@@ -2,7 +2,7 @@ package import DFSCore
 
 /// How much a namespace holds.
 package struct NamespaceCounts: Sendable, Hashable {
-  /// Visible ones; `/` counts as a directory.
+  /// Visible ones, and those of a removed tree until the reaper has met them; `/` counts as a directory.
   package var files: UInt64 = 0
   package var directories: UInt64 = 0
   /// Chunks of visible files, and the sum of those files' lengths.

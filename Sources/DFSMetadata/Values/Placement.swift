@@ -57,7 +57,7 @@ package enum NodeState: UInt8, Sendable, Hashable {
   case maintenance = 3
   /// Failed: no longer counted as a holder of anything.
   case out = 4
-  /// Taken out of the cluster for good; its store id is never accepted again.
+  /// Taken out of the cluster for good; its id is never accepted again.
   case removed = 5
 
   /// Whether a receipt of the node counts.

@@ -1,0 +1,123 @@
+import DFSCore
+
+/// The chunks that one seal or commit brings, checked against what was allocated and counted against the members of
+/// their groups in this round.
+struct StoredChunks {
+  private(set) var references: [ChunkReference] = []
+  private(set) var pages: [UInt32: AllocationPage] = [:]
+  private(set) var groups: [GroupID: Group] = [:]
+  /// Indices with too few durable copies.
+  private(set) var sendAgain: [UInt32] = []
+  private(set) var bytes = ByteCount.zero
+  private(set) var fewestReplicas = UInt8.max
+  private(set) var fewestZones = UInt8.max
+  private(set) var isClosed = false
+
+  struct Group {
+    var row: PlacementGroup
+    /// Members that count, with their zones.
+    var zones: [NodeID: String]
+    /// Those with a receipt for every chunk so far.
+    var holders: Set<NodeID>
+  }
+
+  /// Throws `.invalidArgument` for what no upload of this record can have stored.
+  init(
+    _ chunks: [StoredChunk], of upload: UploadID, _ record: UploadRecord, in transaction: inout Transaction
+  ) throws {
+    guard chunks.count <= Limits.segmentChunks else {
+      throw DFSError(.invalidArgument, "a segment has at most \(Limits.segmentChunks) chunks, not \(chunks.count)")
+    }
+    for (place, chunk) in chunks.enumerated() {
+      let isLast = place == chunks.count - 1
+      let isFull = Int(chunk.length) == record.chunkSize.bytes
+      guard isFull || (isLast && chunk.length > 0 && chunk.length < record.chunkSize.bytes) else {
+        throw Self.refuse(
+          upload, chunk, "is \(chunk.length) bytes long: only the file's last chunk may be shorter than "
+            + "\(record.chunkSize), and none is empty")
+      }
+      if !isFull { isClosed = true }
+      try add(chunk, of: upload, record, in: &transaction)
+    }
+    if chunks.count < Limits.segmentChunks { isClosed = true }
+    guard groups.count <= Limits.groupsPerSeal else {
+      throw DFSError(.invalidArgument, "a segment's chunks are in at most \(Limits.groupsPerSeal) groups")
+    }
+  }
+
+  private static func refuse(_ upload: UploadID, _ chunk: StoredChunk, _ why: String) -> DFSError {
+    let id = ChunkID(inode: upload, index: chunk.index)
+    return DFSError(.invalidArgument, "chunk \(id) \(why)", metadata: ["chunk": id.description])
+  }
+
+  private mutating func add(
+    _ chunk: StoredChunk, of upload: UploadID, _ record: UploadRecord, in transaction: inout Transaction
+  ) throws {
+    guard chunk.index < record.allocated else {
+      throw Self.refuse(upload, chunk, "was not allocated to the upload")
+    }
+    let number = chunk.index / UInt32(Limits.segmentChunks)
+    let position = Int(chunk.index) % Limits.segmentChunks
+    if pages[number] == nil {
+      guard pages.count < Limits.pagesPerSeal else {
+        throw Self.refuse(upload, chunk, "is too far from the others: seal chunks about as they were allocated")
+      }
+      pages[number] = try transaction.allocationPage(upload, number)
+    }
+    guard let page = pages[number], position < page.groups.count else {
+      throw DFSError(.corrupt, "an allocation page of upload \(upload) is too short")
+    }
+    guard !page.isUsed[position] else { throw Self.refuse(upload, chunk, "is named twice") }
+    pages[number]?.use(position)
+
+    let id = page.groups[position]
+    if groups[id] == nil { groups[id] = try Self.group(id, in: &transaction) }
+    let reference = ChunkReference(index: chunk.index, group: id, length: chunk.length, root: chunk.root)
+    references.append(reference)
+    bytes = bytes + ByteCount(chunk.length)
+    count(chunk, in: id, quorum: record.policy.writeQuorum)
+  }
+
+  private static func group(_ id: GroupID, in transaction: inout Transaction) throws -> Group {
+    guard let row = try transaction.groupRow(id) else { throw DFSError(.corrupt, "group \(id) has lost its row") }
+    var zones: [NodeID: String] = [:]
+    for member in row.members {
+      if let node = try transaction.nodeRow(member), node.state.holdsChunks { zones[member] = node.zone }
+    }
+    return Group(row: row, zones: zones, holders: Set(zones.keys))
+  }
+
+  /// Counts only members that are current and not failed.
+  private mutating func count(_ chunk: StoredChunk, in id: GroupID, quorum: Int) {
+    guard let group = groups[id] else { return }
+    let holders = Set(chunk.holders).intersection(group.zones.keys)
+    guard holders.count >= quorum else { return sendAgain.append(chunk.index) }
+    groups[id]?.holders.formIntersection(holders)
+    fewestReplicas = min(fewestReplicas, UInt8(clamping: holders.count))
+    fewestZones = min(fewestZones, UInt8(clamping: Set(holders.compactMap { group.zones[$0] }).count))
+  }
+
+  /// Writes what the chunks change beside their references: used indices, and members that missed one become `behind`, once for
+  /// each group.
+  func mark(for upload: UploadID, in transaction: inout Transaction) throws {
+    for (number, page) in pages.sorted(by: { $0.key < $1.key }) {
+      try transaction.put(page, at: Keys.allocation(upload, number))
+    }
+    for (id, group) in groups.sorted(by: { $0.key < $1.key }) {
+      var row = group.row
+      for index in row.slots.indices where row.slots[index].state == .full {
+        guard let node = row.slots[index].node, !group.holders.contains(node) else { continue }
+        row.slots[index].state = .behind
+      }
+      guard row != group.row else { continue }
+      row.epoch = row.epoch.next
+      try transaction.put(GroupRecord(row), at: Keys.group(id))
+    }
+  }
+
+  var groupHolders: [AllocationPage.GroupHolders] {
+    groups.sorted { $0.key < $1.key }.map { id, group in
+      AllocationPage.GroupHolders(group: id, nodes: group.holders.sorted())
+    }
+  }
+}
