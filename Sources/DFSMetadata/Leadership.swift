@@ -106,7 +106,7 @@ extension Round {
       let attributes = FileAttributes(mode: 0o755, modified: transaction.context.wallTime)
       let root = DirectoryRecord(
         place: nil, attributes: attributes, created: transaction.context.wallTime,
-        policy: transaction.context.configuration.defaultPolicy)
+        policy: transaction.context.configuration.defaultPolicy, revision: .zero)
       transaction.insert(InodeRecord.directory(root), at: Keys.inode(.root))
       transaction.count { $0.directories += 1 }
     }

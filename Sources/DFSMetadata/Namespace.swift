@@ -73,6 +73,7 @@ package final class Namespace: Sendable {
   /// (metadata `floor`, `revision`), or when the round's durability is unknown; `.invalidArgument` for an id that was used with
   /// other arguments; `.stale` for an id that saw a revision this namespace never had; `.unavailable` when too many wait or the
   /// namespace has ended. Cancellation does not withdraw it: rounds are short.
+  @discardableResult
   package func mutate<M: Mutation>(_ mutation: M, id: RequestID? = nil) async throws -> Settled<M.Outcome> {
     try await withCheckedThrowingContinuation { continuation in
       runner.enqueue(WaitingCall(mutation, id: id, continuation: continuation))

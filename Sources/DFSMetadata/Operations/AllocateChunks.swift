@@ -75,10 +75,6 @@ extension Transaction {
       var page = isNew ? AllocationPage(groups: []) : try allocationPage(upload, number)
       let part = rest.prefix(size - page.groups.count)
       page.append(part)
-      guard Set(page.groups).count <= Limits.groupsPerPage else {
-        throw DFSError(
-          .invalidArgument, "\(size) consecutive chunks of an upload are in at most \(Limits.groupsPerPage) groups")
-      }
       if isNew { insert(page, at: key) } else { try put(page, at: key) }
       record.allocated += UInt32(part.count)
       rest = rest.dropFirst(part.count)

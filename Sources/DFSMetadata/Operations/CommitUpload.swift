@@ -72,7 +72,7 @@ extension CommitUpload {
     let file = FileRecord(
       attributes: attributes ?? record.attributes, created: transaction.context.wallTime, policy: record.policy,
       size: length, chunkSize: record.chunkSize, chunkCount: chunkCount, root: root,
-      contents: contents(record, stored, in: &transaction))
+      contents: contents(record, stored, in: &transaction), revision: transaction.revision)
     let hasChunks = chunkCount > 0
     let receipt = try transaction.publish(
       file, as: upload, at: place,

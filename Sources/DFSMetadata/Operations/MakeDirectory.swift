@@ -89,7 +89,7 @@ extension MakeDirectory {
     let inode = transaction.nextInode()
     let record = DirectoryRecord(
       place: DirectoryRecord.Place(parent: parent, name: name), attributes: attributes,
-      created: transaction.context.wallTime, policy: try policy ?? transaction.directory(parent).policy)
+      created: transaction.context.wallTime, policy: try policy ?? transaction.directory(parent).policy, revision: transaction.revision)
     transaction.insert(InodeRecord.directory(record), at: Keys.inode(inode))
     try transaction.bind(name, in: parent, to: inode, .directory)
     transaction.count { $0.directories += 1 }

@@ -57,7 +57,7 @@ extension PutInline {
     let file = FileRecord(
       attributes: attributes, created: transaction.context.wallTime,
       policy: try policy ?? transaction.directory(place.parent).policy, size: ByteCount(bytes.count),
-      chunkSize: chunkSize, chunkCount: 0, root: root, contents: .inline(bytes))
+      chunkSize: chunkSize, chunkCount: 0, root: root, contents: .inline(bytes), revision: transaction.revision)
     let inode = transaction.nextInode()
     return try transaction.publish(file, as: inode, at: place, replicas: 0, zones: 0)
   }

@@ -40,9 +40,6 @@ struct StoredChunks {
       try add(chunk, of: upload, record, in: &transaction)
     }
     if chunks.count < Limits.segmentChunks { isClosed = true }
-    guard groups.count <= Limits.groupsPerSeal else {
-      throw DFSError(.invalidArgument, "a segment's chunks are in at most \(Limits.groupsPerSeal) groups")
-    }
   }
 
   private static func refuse(_ upload: UploadID, _ chunk: StoredChunk, _ why: String) -> DFSError {
@@ -71,7 +68,10 @@ struct StoredChunks {
     pages[number]?.use(position)
 
     let id = page.groups[position]
-    if groups[id] == nil { groups[id] = try Self.group(id, in: &transaction) }
+    if groups[id] == nil {
+      guard groups.count < Limits.groupsPerSeal else { return sendAgain.append(chunk.index) }
+      groups[id] = try Self.group(id, in: &transaction)
+    }
     let reference = ChunkReference(index: chunk.index, group: id, length: chunk.length, root: chunk.root)
     references.append(reference)
     bytes = bytes + ByteCount(chunk.length)

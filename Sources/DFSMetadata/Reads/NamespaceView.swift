@@ -20,10 +20,34 @@ extension NamespaceView {
 
   /// What is known of a version or directory, whatever its name is now; `nil` once it is gone. The revision of a
   /// file is that of its own commit. For the answer to a write, which names what it made, not what the path leads to since.
-  package func version(_ inode: InodeID) throws -> EntryStatus? { throw missing }
+  package func version(_ inode: InodeID) throws -> EntryStatus? {
+    var source = self
+    guard let record = try source.record(Keys.inode(inode), InodeRecord.self) else { return nil }
+    let entry =
+      switch record {
+      case .directory(let directory): EntryRecord(inode: inode, kind: .directory, revision: directory.revision)
+      case .file(let file): EntryRecord(inode: inode, kind: .file, revision: file.revision)
+      }
+    return EntryStatus(entry, record)
+  }
 
   /// The present path of a directory. Throws `.notFound` for one that hangs in no tree any more.
-  package func path(of directory: InodeID) throws -> RemotePath { throw missing }
+  package func path(of directory: InodeID) throws -> RemotePath {
+    var source = self
+    var names: [FileName] = []
+    var inode = directory
+    while inode != .root {
+      guard names.count < Limits.deepestWalk,
+        case .directory(let record) = try source.record(Keys.inode(inode), InodeRecord.self), let place = record.place
+      else {
+        throw DFSError(
+          .notFound, "the directory \(directory) was removed", metadata: ["inode": directory.description])
+      }
+      names.append(place.name)
+      inode = place.parent
+    }
+    return RemotePath(components: names.reversed())
+  }
 
   /// Where an upload to `path` would go: the parent must exist. For the choice of groups before `BeginUpload`.
   package func target(_ path: RemotePath) throws -> UploadTarget {

@@ -51,6 +51,8 @@ struct DirectoryRecord: Hashable {
   var attributes: FileAttributes
   var created: FileTime
   var policy: PlacementPolicy
+  /// Of the mutation that made it.
+  var revision: Revision
 
   struct Place: Hashable {
     var parent: InodeID
@@ -65,6 +67,7 @@ struct DirectoryRecord: Hashable {
     writer.attributes(attributes)
     writer.signed(created.rawValue)
     writer.policy(policy)
+    writer.revision(revision)
   }
 }
 
@@ -74,6 +77,7 @@ extension DirectoryRecord {
     attributes = try reader.attributes()
     created = FileTime(rawValue: try reader.signed())
     policy = try reader.policy()
+    revision = try reader.revision()
   }
 }
 
@@ -86,6 +90,8 @@ struct FileRecord: Hashable {
   var chunkCount: UInt64
   var root: Digest
   var contents: Contents
+  /// Of the mutation that published it.
+  var revision: Revision
 
   enum Contents: Hashable {
     case inline([UInt8])
@@ -112,6 +118,7 @@ struct FileRecord: Hashable {
     // The kind of the root: 1 is canonical; 2, composite, is reserved.
     writer.byte(1)
     writer.digest(root)
+    writer.revision(revision)
     switch contents {
     case .inline(let bytes):
       writer.byte(1)
@@ -136,6 +143,7 @@ extension FileRecord {
     chunkCount = try reader.number()
     guard try reader.byte() == 1 else { throw reader.corrupt("the kind of a file's root is unknown") }
     root = try reader.digest()
+    revision = try reader.revision()
     switch try reader.byte() {
     case 1: contents = .inline(try reader.blob(upTo: Self.longestInline))
     case 2: contents = .chunks(try reader.references(upTo: Limits.inodeChunks))
