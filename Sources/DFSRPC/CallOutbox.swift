@@ -54,7 +54,7 @@ final class CallOutbox: @unchecked Sendable {
   }
 
   /// Whether nothing was sent yet. On the loop.
-  var isUntouched: Bool { head != nil && state.withLockedValue { $0.items.isEmpty } }
+  var isUntouched: Bool { head != nil }
 
   func attach(_ stream: HTTP2Stream) {
     self.stream.withLockedValue { $0 = stream }
@@ -213,7 +213,8 @@ final class CallOutbox: @unchecked Sendable {
     }
   }
 
-  private func sendItems() {
+  /// Hands over what writers on other threads have left here. On the loop.
+  func sendItems() {
     guard let stream = stream.withLockedValue({ $0 }) else { return }
     var didSend = false
     while let item = state.withLockedValue({ $0.items.popFirst() }) {

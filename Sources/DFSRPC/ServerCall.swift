@@ -92,6 +92,7 @@ final class ServerCall: HTTP2StreamDelegate, @unchecked Sendable {
   private func finish(_ status: RPCStatus) {
     guard !isOver else { return }
     over(status.code)
+    outbox.sendItems()
     if outbox.isUntouched {
       stream.respond(ResponseHead.trailersOnly(status), isEnd: true)
     } else {
