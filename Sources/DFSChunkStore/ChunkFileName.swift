@@ -1,7 +1,7 @@
 import DFSCore
 
-/// The names of chunk files and group directories: hexadecimal, of fixed width. Names of another shape are not ours and are
-/// left alone.
+/// The names of chunk files and group directories: hexadecimal, of fixed width. Names of another shape are
+/// not ours and are left alone.
 enum ChunkFileName {
   static func name(_ group: GroupID) -> String { hexadecimal(UInt64(group.rawValue), digits: 8) }
 
@@ -19,7 +19,8 @@ enum ChunkFileName {
 
   static func chunk(_ name: String) -> ChunkID? {
     let parts = name.utf8.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
-    guard parts.count == 2, let inode = number(parts[0], digits: 16), let index = number(parts[1], digits: 8) else {
+    guard parts.count == 2, let inode = number(parts[0], digits: 16), let index = number(parts[1], digits: 8)
+    else {
       return nil
     }
     return ChunkID(inode: InodeID(rawValue: inode), index: UInt32(index))
@@ -39,7 +40,8 @@ enum ChunkFileName {
     for character in text {
       switch character {
       case UInt8(ascii: "0")...UInt8(ascii: "9"): value = value << 4 | UInt64(character - UInt8(ascii: "0"))
-      case UInt8(ascii: "a")...UInt8(ascii: "f"): value = value << 4 | UInt64(character - UInt8(ascii: "a") + 10)
+      case UInt8(ascii: "a")...UInt8(ascii: "f"):
+        value = value << 4 | UInt64(character - UInt8(ascii: "a") + 10)
       default: return nil
       }
     }

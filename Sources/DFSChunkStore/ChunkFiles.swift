@@ -1,8 +1,8 @@
 import DFSCore
 import Synchronization
 
-/// Chunks that are files of their own: `chunks/<group>/<inode>.<index>`, hexadecimal and of fixed width, so that the order of
-/// names is the order of ids.
+/// Chunks that are files of their own: `chunks/<group>/<inode>.<index>`, hexadecimal and of fixed width, so
+/// that the order of names is the order of ids.
 ///
 /// A chunk is written to `incoming/`, synced, then moved to its name, which is never replaced.
 final class ChunkFiles: Sendable {
@@ -52,6 +52,8 @@ final class ChunkFiles: Sendable {
 
   var count: Int { inventory.withLock { $0.count } }
   var bytes: Int { inventory.withLock { $0.bytes } }
+  /// Files kept open for readers.
+  var openCount: Int { cache.count }
   var quarantinedCount: Int { inventory.withLock { $0.quarantined.values.reduce(0) { $0 + $1.count } } }
 
   // MARK: Writing
@@ -68,7 +70,8 @@ final class ChunkFiles: Sendable {
   /// Leaves the name behind when it can not be removed: the next start does it.
   func removeTemporary(_ path: String) { try? fileSystem.remove(path) }
 
-  /// Gives a synced temporary file its name; durable when it returns. Throws `.alreadyExists` when the name is taken.
+  /// Gives a synced temporary file its name; durable when it returns. Throws `.alreadyExists` when the name
+  /// is taken.
   func publish(_ temporary: String, as footer: ChunkFooter) throws {
     try ensureDirectory(of: footer.group)
     try fileSystem.rename(temporary, to: path(footer.chunk, footer.group), .refused)
@@ -106,7 +109,9 @@ final class ChunkFiles: Sendable {
   }
 
   func stat(_ chunk: ChunkID, in group: GroupID) throws -> ChunkDescription? {
-    do { return try open(chunk, in: group).footer.description } catch let error as DFSError where error.code == .notFound {
+    do { return try open(chunk, in: group).footer.description } catch let error as DFSError
+      where error.code == .notFound
+    {
       return nil
     }
   }
@@ -118,20 +123,26 @@ final class ChunkFiles: Sendable {
   /// Ids of the group's chunks, in order.
   func chunks(in group: GroupID) throws -> [ChunkID] {
     let names: [String]
-    do { names = try fileSystem.entries(of: path(group)) } catch let error as DFSError where error.code == .notFound {
+    do { names = try fileSystem.entries(of: path(group)) } catch let error as DFSError
+      where error.code == .notFound
+    {
       return []
     }
     return names.compactMap { ChunkFileName.chunk($0) }.sorted()
   }
 
-  func groups() throws -> [GroupID] { try fileSystem.entries(of: chunksPath).compactMap { ChunkFileName.group($0) } }
+  func groups() throws -> [GroupID] {
+    try fileSystem.entries(of: chunksPath).compactMap { ChunkFileName.group($0) }
+  }
 
   private func readFooter(of file: any OpenFile, _ chunk: ChunkID, _ group: GroupID) throws -> ChunkFooter {
     let length = try file.length()
     // One read serves chunks of up to 14 MiB.
     var end = [UInt8](repeating: 0, count: min(length, 8 << 10))
     try readFully(file, &end, at: length - end.count)
-    guard end.count >= ChunkFooter.tailLength else { throw DFSError(.corrupt, "\(path(chunk, group)) is cut short") }
+    guard end.count >= ChunkFooter.tailLength else {
+      throw DFSError(.corrupt, "\(path(chunk, group)) is cut short")
+    }
     let footerLength = try end.withUnsafeBytes {
       try ChunkFooter.length(fromTail: UnsafeRawBufferPointer(rebasing: $0.suffix(ChunkFooter.tailLength)))
     }
@@ -144,19 +155,24 @@ final class ChunkFiles: Sendable {
       try ChunkFooter(decoding: UnsafeRawBufferPointer(rebasing: $0.suffix(footerLength)))
     }
     guard footer.chunk == chunk, footer.group == group, footer.length + footerLength == length else {
-      throw DFSError(.corrupt, "\(path(chunk, group)) holds chunk \(footer.chunk) of group \(footer.group), or a part of it")
+      throw DFSError(
+        .corrupt,
+        "\(path(chunk, group)) holds chunk \(footer.chunk) of group \(footer.group), or a part of it")
     }
     return footer
   }
 
   private func readFully(_ file: any OpenFile, _ bytes: inout [UInt8], at offset: Int) throws {
     let count = try bytes.withUnsafeMutableBytes { try file.read(into: $0, at: offset) }
-    guard count == bytes.count else { throw DFSError(.corrupt, "a chunk's file became shorter while it was read") }
+    guard count == bytes.count else {
+      throw DFSError(.corrupt, "a chunk's file became shorter while it was read")
+    }
   }
 
   // MARK: Removing
 
-  /// Removes the chunk and its quarantined copies; durable after `syncGroup`. Answers the bytes freed, `nil` when it was not there.
+  /// Removes the chunk and its quarantined copies; durable after `syncGroup`. Answers the bytes freed, `nil`
+  /// when it was not there.
   func remove(_ chunk: ChunkID, in group: GroupID) throws -> Int? {
     for name in inventory.withLock({ $0.quarantined[chunk] ?? [] }) {
       try removeIfThere("\(quarantinePath)/\(name)")
@@ -202,5 +218,7 @@ final class ChunkFiles: Sendable {
   }
 
   private func path(_ group: GroupID) -> String { "\(chunksPath)/\(ChunkFileName.name(group))" }
-  private func path(_ chunk: ChunkID, _ group: GroupID) -> String { "\(path(group))/\(ChunkFileName.name(chunk))" }
+  private func path(_ chunk: ChunkID, _ group: GroupID) -> String {
+    "\(path(group))/\(ChunkFileName.name(chunk))"
+  }
 }

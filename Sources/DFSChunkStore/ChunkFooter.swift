@@ -20,7 +20,8 @@ import DFSCrypto
 ///     checksum      4   CRC32C of the footer up to here
 ///     magic         4   "dfsc"
 ///
-/// The last 16 bytes keep their place in every version, so that an older program can tell "newer" from "damaged".
+/// The last 16 bytes keep their place in every version, so that an older program can tell "newer" from
+/// "damaged".
 struct ChunkFooter: Hashable, Sendable {
   static let version: UInt32 = 1
   static let magic = UInt32(littleEndian: 0x6373_6664)
@@ -45,7 +46,8 @@ struct ChunkFooter: Hashable, Sendable {
 
   var description: ChunkDescription {
     ChunkDescription(
-      chunk: chunk, group: group, length: length, root: root, storedBytes: ByteCount(Self.storedLength(of: length)))
+      chunk: chunk, group: group, length: length, root: root,
+      storedBytes: ByteCount(Self.storedLength(of: length)))
   }
 
   func encoded() -> [UInt8] {
@@ -69,15 +71,20 @@ struct ChunkFooter: Hashable, Sendable {
     return writer.bytes
   }
 
-  /// Reads the footer's length from the last 16 bytes of a stored chunk. Throws `.corrupt`, or `.unimplemented` for a newer version.
+  /// Reads the footer's length from the last 16 bytes of a stored chunk. Throws `.corrupt`, or
+  /// `.unimplemented` for a newer version.
   static func length(fromTail tail: UnsafeRawBufferPointer) throws -> Int {
     var reader = ByteReader(tail)
     let length: UInt32 = try reader.number()
     let version: UInt32 = try reader.number()
     _ = try reader.number(UInt32.self)
-    guard try reader.number(UInt32.self) == magic, reader.rest == 0 else { throw damaged("no footer at its end") }
+    guard try reader.number(UInt32.self) == magic, reader.rest == 0 else {
+      throw damaged("no footer at its end")
+    }
     guard version <= Self.version else {
-      throw DFSError(.unimplemented, "the chunk has format \(version), this program knows \(Self.version); use a newer dfsd")
+      throw DFSError(
+        .unimplemented,
+        "the chunk has format \(version), this program knows \(Self.version); use a newer dfsd")
     }
     guard version == Self.version, (fixedLength...largestLength).contains(Int(length)) else {
       throw damaged("impossible footer length \(length)")
@@ -85,7 +92,8 @@ struct ChunkFooter: Hashable, Sendable {
     return Int(length)
   }
 
-  /// Reads the whole footer and checks it against its own checksum and its root against its leaves. Throws `.corrupt`.
+  /// Reads the whole footer and checks it against its own checksum and its root against its leaves. Throws
+  /// `.corrupt`.
   init(decoding bytes: UnsafeRawBufferPointer) throws {
     guard bytes.count >= Self.fixedLength else { throw Self.damaged("cut short") }
     let tail = UnsafeRawBufferPointer(rebasing: bytes.suffix(Self.tailLength))
@@ -107,7 +115,8 @@ struct ChunkFooter: Hashable, Sendable {
     let key: UInt64 = try reader.number()
     root = try reader.digest()
     guard encoding == 0, key == 0 else {
-      throw DFSError(.unimplemented, "chunk \(chunk) has encoding \(encoding), which this program does not know")
+      throw DFSError(
+        .unimplemented, "chunk \(chunk) has encoding \(encoding), which this program does not know")
     }
     guard length > 0, stored == length, count == blocks, Block.count(of: length) == blocks,
       bytes.count == Self.encodedLength(blocks: blocks)
@@ -132,5 +141,7 @@ struct ChunkFooter: Hashable, Sendable {
     }
   }
 
-  private static func damaged(_ how: String) -> DFSError { DFSError(.corrupt, "the stored chunk is damaged: \(how)") }
+  private static func damaged(_ how: String) -> DFSError {
+    DFSError(.corrupt, "the stored chunk is damaged: \(how)")
+  }
 }

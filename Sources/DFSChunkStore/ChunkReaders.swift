@@ -59,9 +59,11 @@ extension ChunkReader {
   private static var verifyStep: Int { 16 }
 
   fileprivate func checkedBytes(of blocks: Range<Int>, _ count: Int) throws -> Range<Int> {
-    guard blocks.lowerBound >= 0, blocks.upperBound <= checksums.count, bytes(of: blocks).count == count else {
+    guard blocks.lowerBound >= 0, blocks.upperBound <= checksums.count, bytes(of: blocks).count == count
+    else {
       throw DFSError(
-        .invalidArgument, "chunk \(description.chunk) has \(checksums.count) blocks; \(blocks) was asked of it")
+        .invalidArgument,
+        "chunk \(description.chunk) has \(checksums.count) blocks; \(blocks) was asked of it")
     }
     return bytes(of: blocks)
   }
@@ -76,7 +78,8 @@ extension ChunkReader {
     }
   }
 
-  /// Reads everything and compares with checksums and leaves; the leaves were compared with the root when the chunk was opened.
+  /// Reads everything and compares with checksums and leaves; the leaves were compared with the root when the
+  /// chunk was opened.
   func verify() throws {
     let leaves = leaves
     for start in stride(from: 0, to: checksums.count, by: Self.verifyStep) {

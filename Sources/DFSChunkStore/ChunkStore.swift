@@ -68,7 +68,9 @@ package struct StoreSpace: Hashable, Sendable {
   /// Bytes of living chunks.
   package var chunks: ByteCount
 
-  package init(capacity: ByteCount, free: ByteCount, reserve: ByteCount, claimed: ByteCount, chunks: ByteCount) {
+  package init(
+    capacity: ByteCount, free: ByteCount, reserve: ByteCount, claimed: ByteCount, chunks: ByteCount
+  ) {
     self.capacity = capacity
     self.free = free
     self.reserve = reserve
@@ -89,40 +91,41 @@ package struct StoreCounts: Hashable, Sendable {
 /// Whether the store still takes writes.
 package enum StoreHealth: Sendable {
   case writable
-  /// A sync or a write failed: what the kernel holds may never reach the disk. Reads and deletes go on, writes are
-  /// refused until a person has looked and the process was started again.
+  /// A sync or a write failed: what the kernel holds may never reach the disk. Reads and deletes go on,
+  /// writes are refused until a person has looked and the process was started again.
   case failed(DFSError)
 }
 
 /// Chunks by group: the seam between a datanode and where its bytes are. Every implementation passes
 /// `ChunkStoreConformance`.
 ///
-/// Calls block on disk and may come from any thread: run them on blocking threads, never on an event loop. An id is write-once:
-/// the same root again is the same success, another root is refused.
+/// Calls block on disk and may come from any thread: run them on blocking threads, never on an event loop. An
+/// id is write-once: the same root again is the same success, another root is refused.
 package protocol ChunkStore: Sendable {
-  /// Claims space and starts a chunk. Throws `.exhausted` when it would eat into the reserve, `.unavailable` when the store takes no
-  /// writes, `.invalidArgument` for a length out of range.
+  /// Claims space and starts a chunk. Throws `.exhausted` when it would eat into the reserve, `.unavailable`
+  /// when the store takes no writes, `.invalidArgument` for a length out of range.
   func begin(_ plan: ChunkPlan) throws -> any ChunkWriter
 
-  /// Opens a chunk for reading. Throws `.notFound`, or `.corrupt` when its footer is damaged. A reader goes on reading
-  /// though the chunk is deleted meanwhile.
+  /// Opens a chunk for reading. Throws `.notFound`, or `.corrupt` when its footer is damaged. A reader goes
+  /// on reading though the chunk is deleted meanwhile.
   func open(_ chunk: ChunkID, in group: GroupID) throws -> any ChunkReader
 
   /// What the store has under this id; `nil` when nothing. Throws `.corrupt` when its footer is damaged.
   func stat(_ chunk: ChunkID, in group: GroupID) throws -> ChunkDescription?
 
-  /// The chunks of `group` after `chunk`, at most `limit` (at least 1). A chunk with a damaged footer is left out and
-  /// quarantined.
+  /// The chunks of `group` after `chunk`, at most `limit` (at least 1). A chunk with a damaged footer is left
+  /// out and quarantined.
   func list(_ group: GroupID, after chunk: ChunkID?, limit: Int) throws -> ChunkPage
 
   /// The groups of which the store may have chunks, in order.
   func groups() throws -> [GroupID]
 
-  /// Removes the chunks, their quarantined copies included; durable when it returns. Works on a full disk, inside the reserve.
+  /// Removes the chunks, their quarantined copies included; durable when it returns. Works on a full disk,
+  /// inside the reserve.
   func delete(_ chunks: [ChunkID], in group: GroupID) throws -> DeletedChunks
 
-  /// Moves a bad chunk aside: it is counted, no longer found, and its id may be written again. Nothing is done when
-  /// it is not there.
+  /// Moves a bad chunk aside: it is counted, no longer found, and its id may be written again. Nothing is
+  /// done when it is not there.
   func quarantine(_ chunk: ChunkID, in group: GroupID) throws
 
   /// Reads every byte and compares it with checksums, leaves and root. Throws `.corrupt`, `.notFound`.
@@ -144,28 +147,31 @@ package enum Compaction: Hashable, Sendable {
   case done(freed: ByteCount)
 }
 
-/// One chunk on its way into the store. Calls come one after another, from any thread. Dropping a writer aborts it.
+/// One chunk on its way into the store. Calls come one after another, from any thread. Dropping a writer
+/// aborts it.
 package protocol ChunkWriter: AnyObject, Sendable {
   /// Bytes appended so far.
   var length: Int { get }
 
-  /// Appends whole blocks; only the chunk's last piece may end with a shorter one. Every block is checked against its CRC32C;
-  /// `leaves` has 32 bytes for each and is kept without hashing. The payload is not used after the call.
+  /// Appends whole blocks; only the chunk's last piece may end with a shorter one. Every block is checked
+  /// against its CRC32C; `leaves` has 32 bytes for each and is kept without hashing. The payload is not used
+  /// after the call.
   ///
-  /// Throws `.corrupt` on a wrong checksum, `.invalidArgument` on a wrong shape, `.exhausted` on a full disk, `.unavailable`
-  /// when the store stopped taking writes. After an error only `abort()` makes sense.
+  /// Throws `.corrupt` on a wrong checksum, `.invalidArgument` on a wrong shape, `.exhausted` on a full disk,
+  /// `.unavailable` when the store stopped taking writes. After an error only `abort()` makes sense.
   func append(_ payload: UnsafeRawBufferPointer, checksums: [UInt32], leaves: UnsafeRawBufferPointer) throws
 
-  /// Makes the chunk durable and visible, in this order; both are true when it returns. `root` must be the root over the appended
-  /// leaves, or it throws `.invalidArgument`. Throws `.alreadyExists` when the id is taken by another root, `.outcomeUnknown`
-  /// when a sync failed.
+  /// Makes the chunk durable and visible, in this order; both are true when it returns. `root` must be the
+  /// root over the appended leaves, or it throws `.invalidArgument`. Throws `.alreadyExists` when the id is
+  /// taken by another root, `.outcomeUnknown` when a sync failed.
   func finish(length: Int, root: Digest) throws -> ChunkDescription
 
   /// Forgets the chunk and releases its space. Does nothing after `finish` or a second time.
   func abort()
 }
 
-/// Where a range of a chunk lies in a file, for `sendfile`. The descriptor is open as long as the reader lives.
+/// Where a range of a chunk lies in a file, for `sendfile`. The descriptor is open as long as the reader
+/// lives.
 package struct ChunkFileRegion: Hashable, Sendable {
   package var descriptor: Int32
   package var offset: Int
@@ -185,13 +191,16 @@ package protocol ChunkReader: AnyObject, Sendable {
   /// CRC32C of each block.
   var checksums: [UInt32] { get }
 
-  /// Merkle leaf of each block, 32 bytes each, in order. Equal to the root of `description` when the chunk was opened.
+  /// Merkle leaf of each block, 32 bytes each, in order. Equal to the root of `description` when the chunk
+  /// was opened.
   var leaves: [UInt8] { get }
 
-  /// Reads the blocks `blocks` into `buffer`, which has exactly their bytes, and checks each against its CRC32C. Throws `.corrupt`.
+  /// Reads the blocks `blocks` into `buffer`, which has exactly their bytes, and checks each against its
+  /// CRC32C. Throws `.corrupt`.
   func read(_ blocks: Range<Int>, into buffer: UnsafeMutableRawBufferPointer) throws
 
-  /// Where these blocks lie in a file, when they do; nothing is read or checked. `nil` for a chunk that is no file of its own.
+  /// Where these blocks lie in a file, when they do; nothing is read or checked. `nil` for a chunk that is no
+  /// file of its own.
   func fileRegion(_ blocks: Range<Int>) -> ChunkFileRegion?
 
   /// Brings the blocks into the page cache, so that a following `sendfile` does not wait for the disk.

@@ -2,8 +2,8 @@ import Glibc
 
 /// Data under a lock that threads can wait on. Every change wakes all waiters.
 final class Condition<Value>: @unchecked Sendable {
-  // SAFETY: `value` is touched under `mutex` only; both pthread objects are allocated once, at addresses that do not
-  // move, and freed when nobody can refer to them.
+  // SAFETY: `value` is touched under `mutex` only; both pthread objects are allocated once, at addresses that
+  // do not move, and freed when nobody can refer to them.
   private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
   private let changed = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
   private var value: Value

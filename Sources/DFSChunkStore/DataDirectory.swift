@@ -2,8 +2,8 @@ package import DFSCore
 import DFSCrypto
 import Synchronization
 
-/// What the data directory says of itself; chosen at its formatting and never changed, but for the cluster, which is
-/// adopted once.
+/// What the data directory says of itself; chosen at its formatting and never changed, but for the cluster,
+/// which is adopted once.
 package struct StoreIdentity: Hashable, Sendable {
   package var node: NodeID
   package var store: StoreID
@@ -18,7 +18,7 @@ package struct StoreIdentity: Hashable, Sendable {
 }
 
 /// The highest state of a coordinator that this node has seen: one that went backwards is refused.
-package struct CoordinatorMark: Hashable, Sendable, Comparable {
+package struct CoordinatorMark: Hashable, Sendable, Comparable, CustomStringConvertible {
   package var epoch: Epoch
   package var revision: Revision
 
@@ -28,12 +28,14 @@ package struct CoordinatorMark: Hashable, Sendable, Comparable {
   }
 
   package static let zero = CoordinatorMark(epoch: .zero, revision: .zero)
+  package var description: String { "epoch \(epoch), revision \(revision)" }
   package static func < (left: Self, right: Self) -> Bool {
     (left.epoch, left.revision) < (right.epoch, right.revision)
   }
 }
 
-/// One formatted directory of one datanode: who it is, what it has promised, and the lock that keeps a second process out.
+/// One formatted directory of one datanode: who it is, what it has promised, and the lock that keeps a second
+/// process out.
 ///
 ///     identity    node, store and cluster id
 ///     state       coordinator mark and group epochs
@@ -55,14 +57,16 @@ package final class DataDirectory: Sendable {
   package let path: String
   let fileSystem: any FileSystem
   private let lock: any FileLock
-  // What is durable. Readers never wait for a disk: a change is made under `changing`, and shown when it is synced.
+  // What is durable. Readers never wait for a disk: a change is made under `changing`, and shown when it is
+  // synced.
   private let state: Mutex<State>
   private let changing = Mutex(())
 
-  /// Opens the directory, or formats it with random ids when it is empty (or absent, in a directory that exists).
+  /// Opens the directory, or formats it with random ids when it is empty (or absent, in a directory that
+  /// exists).
   ///
-  /// Throws `.failedPrecondition` when it has a newer format or holds something else, `.unavailable` when another process uses it,
-  /// `.corrupt` when its records are damaged.
+  /// Throws `.failedPrecondition` when it has a newer format or holds something else, `.unavailable` when
+  /// another process uses it, `.corrupt` when its records are damaged.
   package init(path: String, fileSystem: any FileSystem = PosixFileSystem()) throws {
     self.path = path
     self.fileSystem = fileSystem
@@ -80,9 +84,12 @@ package final class DataDirectory: Sendable {
       identity = try Self.decodeIdentity(bytes, name: "\(path)/identity")
     } else {
       identity = StoreIdentity(
-        node: NodeID(rawValue: try SecureRandom.identity()), store: StoreID(rawValue: try SecureRandom.identity()),
+        node: NodeID(rawValue: try SecureRandom.identity()),
+        store: StoreID(rawValue: try SecureRandom.identity()),
         cluster: nil)
       try fileSystem.replace("identity", in: path, with: Self.encode(identity))
+      // The directory's own name may be new, too.
+      try fileSystem.syncDirectory(Self.parent(of: path))
     }
     var state = State(identity: identity)
     if let bytes = try fileSystem.contents(of: "\(path)/state", limit: 16 << 20) {
@@ -102,14 +109,16 @@ package final class DataDirectory: Sendable {
     state.withLock { $0.groups[group] ?? GroupEpoch(rawValue: 0) }
   }
 
-  /// Binds the directory to a cluster for ever; durable when it returns. Throws `.failedPrecondition` when it belongs to another.
+  /// Binds the directory to a cluster for ever; durable when it returns. Throws `.failedPrecondition` when it
+  /// belongs to another.
   package func adopt(_ cluster: ClusterID) throws {
     try changing.withLock { _ in
       var identity = self.identity
       if identity.cluster == cluster { return }
       if let other = identity.cluster {
         throw DFSError(
-          .failedPrecondition, "\(path) belongs to cluster \(other), not to \(cluster); use another data directory")
+          .failedPrecondition,
+          "\(path) belongs to cluster \(other), not to \(cluster); use another data directory")
       }
       identity.cluster = cluster
       try fileSystem.replace("identity", in: path, with: Self.encode(identity))
@@ -117,15 +126,14 @@ package final class DataDirectory: Sendable {
     }
   }
 
-  /// Remembers the coordinator's state; durable when it returns. Throws `.stale` for a lower one than was seen.
+  /// Remembers the coordinator's state; durable when it returns. Throws `.stale` for a lower one than was
+  /// seen.
   package func raise(to mark: CoordinatorMark) throws {
-    try change { mark_, _ in
-      guard mark >= mark_ else {
-        throw DFSError(
-          .stale,
-          "the coordinator is at epoch \(mark.epoch), revision \(mark.revision); \(mark_.epoch), \(mark_.revision) was seen")
+    try change { highest, _ in
+      guard mark >= highest else {
+        throw DFSError(.stale, "the coordinator is at \(mark); this node has seen one at \(highest)")
       }
-      mark_ = mark
+      highest = mark
     }
   }
 
@@ -145,6 +153,11 @@ package final class DataDirectory: Sendable {
     }
   }
 
+  private static func parent(of path: String) -> String {
+    let parts = path.split(separator: "/").dropLast().joined(separator: "/")
+    return path.hasPrefix("/") ? "/" + parts : parts.isEmpty ? "." : parts
+  }
+
   private static func encode(_ identity: StoreIdentity) -> [UInt8] {
     var writer = ByteWriter()
     writer.append(identity.node.rawValue)
@@ -158,7 +171,8 @@ package final class DataDirectory: Sendable {
       let node = NodeID(rawValue: try reader.number())
       let store = StoreID(rawValue: try reader.number())
       let cluster: UInt64 = try reader.number()
-      return StoreIdentity(node: node, store: store, cluster: cluster == 0 ? nil : ClusterID(rawValue: cluster))
+      return StoreIdentity(
+        node: node, store: store, cluster: cluster == 0 ? nil : ClusterID(rawValue: cluster))
     }
   }
 

@@ -1,7 +1,7 @@
 import DFSCore
 
-/// Directory syncs that concurrent writers share: who asks while one runs is served by the next one, together with
-/// everybody else who asked meanwhile.
+/// Directory syncs that concurrent writers share: who asks while one runs is served by the next one, together
+/// with everybody else who asked meanwhile.
 final class DirectorySyncs: Sendable {
   private struct Directory {
     /// How many syncs were asked for; the one that ends serves all that were asked for before it began.

@@ -4,8 +4,8 @@ import DFSCore
 final class ExclusiveChunks: Sendable {
   private let held = Condition<Set<ChunkID>>([])
 
-  /// Waits until none of `chunks` is held, takes all of them at once (so two callers can not block each other), and
-  /// releases them after `body`.
+  /// Waits until none of `chunks` is held, takes all of them at once (so two callers can not block each
+  /// other), and releases them after `body`.
   func with<Result>(_ chunks: [ChunkID], _ body: () throws -> Result) rethrows -> Result {
     let _: Void = held.wait { held in
       guard chunks.allSatisfy({ !held.contains($0) }) else { return nil }

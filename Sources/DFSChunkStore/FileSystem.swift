@@ -2,8 +2,8 @@ package import DFSCore
 
 /// Every call that the chunk store makes on a disk, so that tests can stop, fail or forget any of them.
 ///
-/// Codes: `.notFound`, `.alreadyExists`, `.exhausted` (nothing was done, the disk is full), `.corrupt` (a read failed),
-/// `.outcomeUnknown` (a sync failed), `.unavailable` (anything else).
+/// Codes: `.notFound`, `.alreadyExists`, `.exhausted` (nothing was done, the disk is full), `.corrupt` (a
+/// read failed), `.outcomeUnknown` (a sync failed), `.unavailable` (anything else).
 package protocol FileSystem: Sendable {
   /// Does nothing when it exists. Its name is durable after the parent was synced.
   func makeDirectory(_ path: String) throws
@@ -68,7 +68,9 @@ extension FileSystem {
   /// Reads a file of at most `limit` bytes; `nil` when there is none.
   func contents(of path: String, limit: Int) throws -> [UInt8]? {
     let file: any OpenFile
-    do { file = try open(path, .read) } catch let error as DFSError where error.code == .notFound { return nil }
+    do { file = try open(path, .read) } catch let error as DFSError where error.code == .notFound {
+      return nil
+    }
     let length = try file.length()
     guard length <= limit else { throw DFSError(.corrupt, "\(path) is longer than \(limit) bytes") }
     var bytes = [UInt8](repeating: 0, count: length)
@@ -76,7 +78,8 @@ extension FileSystem {
     return Array(bytes.prefix(count))
   }
 
-  /// Replaces a file's contents: the old or the new ones are there at any moment, the new ones for good when it returns.
+  /// Replaces a file's contents: the old or the new ones are there at any moment, the new ones for good when
+  /// it returns.
   func replace(_ name: String, in directory: String, with bytes: [UInt8]) throws {
     let temporary = "\(directory)/\(name).new"
     do { try remove(temporary) } catch let error as DFSError where error.code == .notFound {}

@@ -43,8 +43,9 @@ package struct OpenReport: Hashable, Sendable {
 
 /// Chunks on the local disk: files for those over 256 KiB, RocksDB for the smaller ones.
 ///
-/// Invariants: an id has at most one content; what `finish` reported is durable; nothing unfinished is visible after a crash.
-/// After a failed sync or write the store takes no more writes (`health`); it goes on reading and deleting.
+/// Invariants: an id has at most one content; what `finish` reported is durable; nothing unfinished is
+/// visible after a crash. After a failed sync or write the store takes no more writes (`health`); it goes on
+/// reading and deleting.
 package final class LocalChunkStore: ChunkStore {
   let files: ChunkFiles
   let small: SmallChunks
@@ -56,8 +57,9 @@ package final class LocalChunkStore: ChunkStore {
   private let closed = Atomic<Bool>(false)
   package let openReport: OpenReport
 
-  /// Opens the chunks of `directory`; what a crash left unfinished is removed. A damaged store of small chunks is moved aside and a
-  /// fresh one started (see `openReport`): the files are served while peers send the rest again.
+  /// Opens the chunks of `directory`; what a crash left unfinished is removed. A damaged store of small
+  /// chunks is moved aside and a fresh one started (see `openReport`): the files are served while peers send
+  /// the rest again.
   package init(in directory: DataDirectory, options: LocalChunkStoreOptions) throws {
     self.directory = directory
     self.options = options
@@ -70,7 +72,8 @@ package final class LocalChunkStore: ChunkStore {
   ) throws -> (SmallChunks, OpenReport) {
     let path = "\(directory.path)/small"
     var report = OpenReport()
-    do { return (try SmallChunks(path: path, engine: options.smallChunks), report) } catch let error as DFSError
+    do { return (try SmallChunks(path: path, engine: options.smallChunks), report) } catch let error
+      as DFSError
       where error.code == .corrupt
     {
       report.reason = error.description
@@ -126,8 +129,8 @@ package final class LocalChunkStore: ChunkStore {
     }
   }
 
-  /// What is under the footer's id already, if it is the same content. A damaged copy is moved aside to make room. Throws `.alreadyExists`
-  /// for other content.
+  /// What is under the footer's id already, if it is the same content. A damaged copy is moved aside to make
+  /// room. Throws `.alreadyExists` for other content.
   private func present(like footer: ChunkFooter) throws -> ChunkDescription? {
     let (chunk, group) = (footer.chunk, footer.group)
     let found: ChunkDescription?
@@ -140,7 +143,9 @@ package final class LocalChunkStore: ChunkStore {
       throw DFSError(.alreadyExists, "chunk \(chunk) is there with another content; a chunk never changes")
     }
     // Its name may be so new that it is not durable yet.
-    if found.length > LocalChunkStoreOptions.largestSmallChunk { try failure.watching { try files.syncGroup(group) } }
+    if found.length > LocalChunkStoreOptions.largestSmallChunk {
+      try failure.watching { try files.syncGroup(group) }
+    }
     return found
   }
 
@@ -149,7 +154,9 @@ package final class LocalChunkStore: ChunkStore {
   package func open(_ chunk: ChunkID, in group: GroupID) throws -> any ChunkReader {
     try requireOpen()
     if let (payload, footer) = try small.load(chunk, in: group) { return SmallChunkReader(payload, footer) }
-    do { return FileChunkReader(try files.open(chunk, in: group)) } catch let error as DFSError where error.code == .notFound {
+    do { return FileChunkReader(try files.open(chunk, in: group)) } catch let error as DFSError
+      where error.code == .notFound
+    {
       throw DFSError(.notFound, "chunk \(chunk) of group \(group) is not here")
     }
   }
@@ -247,7 +254,9 @@ package final class LocalChunkStore: ChunkStore {
   package func compactIfNeeded() throws -> Compaction {
     try requireOpen()
     let dead = try small.deadBytes()
-    guard dead >= options.compactionThreshold, dead.rawValue * 3 >= Int64(small.bytes) else { return .notNeeded }
+    guard dead >= options.compactionThreshold, dead.rawValue * 3 >= Int64(small.bytes) else {
+      return .notNeeded
+    }
     return .done(freed: try small.compact())
   }
 

@@ -3,8 +3,8 @@ import DFSCore
 import DFSCrypto
 import Synchronization
 
-/// Writes one chunk. Keeps up to 256 KiB in memory; with the first byte more it becomes a file, and the kernel is asked to
-/// begin writing every MiB, so that the sync at the end finds little left to do.
+/// Writes one chunk. Keeps up to 256 KiB in memory; with the first byte more it becomes a file, and the
+/// kernel is asked to begin writing every MiB, so that the sync at the end finds little left to do.
 final class LocalChunkWriter: ChunkWriter {
   private static let writebackStep = 1 << 20
 
@@ -58,15 +58,19 @@ final class LocalChunkWriter: ChunkWriter {
       state.checksums.append(contentsOf: checksums)
       state.leaves.append(contentsOf: leaves)
       for start in stride(from: 0, to: leaves.count, by: Digest.byteCount) {
-        state.tree.append(Digest(loading: UnsafeRawBufferPointer(rebasing: leaves[start..<start + Digest.byteCount])))
+        state.tree.append(
+          Digest(loading: UnsafeRawBufferPointer(rebasing: leaves[start..<start + Digest.byteCount])))
       }
     }
   }
 
   private func check(
-    _ payload: UnsafeRawBufferPointer, _ checksums: [UInt32], _ leaves: UnsafeRawBufferPointer, after state: State
+    _ payload: UnsafeRawBufferPointer, _ checksums: [UInt32], _ leaves: UnsafeRawBufferPointer,
+    after state: State
   ) throws {
-    if case .nowhere = state.place { throw DFSError(.failedPrecondition, "the writer of chunk \(plan.chunk) has ended") }
+    if case .nowhere = state.place {
+      throw DFSError(.failedPrecondition, "the writer of chunk \(plan.chunk) has ended")
+    }
     let blocks = Block.count(of: payload.count)
     guard !payload.isEmpty, !state.ended, state.length + payload.count <= plan.length ?? plan.largestLength,
       checksums.count == blocks, leaves.count == blocks * Digest.byteCount
@@ -79,7 +83,8 @@ final class LocalChunkWriter: ChunkWriter {
       let start = index * Block.size
       let block = UnsafeRawBufferPointer(rebasing: payload[start..<min(start + Block.size, payload.count)])
       guard CRC32C.checksum(block) == checksum else {
-        throw DFSError(.corrupt, "chunk \(plan.chunk) arrived damaged at byte \(state.length + start); send it again")
+        throw DFSError(
+          .corrupt, "chunk \(plan.chunk) arrived damaged at byte \(state.length + start); send it again")
       }
     }
   }
@@ -97,7 +102,9 @@ final class LocalChunkWriter: ChunkWriter {
       }
       let (path, file) = try store.failure.watching { try store.files.createTemporary() }
       state.place = .file(path: path, file)
-      if !bytes.isEmpty { try bytes.withUnsafeBytes { bytes in try store.failure.watching { try file.write(bytes, at: 0) } } }
+      if !bytes.isEmpty {
+        try bytes.withUnsafeBytes { bytes in try store.failure.watching { try file.write(bytes, at: 0) } }
+      }
     }
     guard case .file(_, let file) = state.place else { return }
     try store.failure.watching { try file.write(payload, at: state.length) }
@@ -110,7 +117,9 @@ final class LocalChunkWriter: ChunkWriter {
   func finish(length: Int, root: Digest) throws -> ChunkDescription {
     try state.withLock { state in
       defer { discard(&state) }
-      if case .nowhere = state.place { throw DFSError(.failedPrecondition, "the writer of chunk \(plan.chunk) has ended") }
+      if case .nowhere = state.place {
+        throw DFSError(.failedPrecondition, "the writer of chunk \(plan.chunk) has ended")
+      }
       guard length == state.length, length > 0, plan.length ?? length == length else {
         throw DFSError(.invalidArgument, "chunk \(plan.chunk) ends at \(length), \(state.length) bytes came")
       }

@@ -3,10 +3,15 @@ import DFSCore
 extension MemoryFileSystem {
   /// What a machine that lost its power now would find: only what was synced.
   package func afterCrash() -> MemoryFileSystem {
-    rebuilt { _, synced in synced } bytes: { _, synced in synced }
+    rebuilt { _, synced in
+      synced
+    } bytes: { _, synced in
+      synced
+    }
   }
 
-  /// As `afterCrash()`, but each unsynced name and each file's unsynced bytes may have made it, wholly or in part.
+  /// As `afterCrash()`, but each unsynced name and each file's unsynced bytes may have made it, wholly or in
+  /// part.
   package func afterCrash(using generator: inout some RandomNumberGenerator) -> MemoryFileSystem {
     var random = generator
     defer { generator = random }
@@ -33,7 +38,9 @@ extension MemoryFileSystem {
           after.nodes[number] = .file(bytes: kept, synced: kept)
         case .directory(let current, let synced):
           var names: [String: Int] = [:]
-          for name in Set(current.keys).union(synced.keys).sorted() { names[name] = choose(current[name], synced[name]) }
+          for name in Set(current.keys).union(synced.keys).sorted() {
+            names[name] = choose(current[name], synced[name])
+          }
           after.nodes[number] = .directory(names: names, synced: names)
         }
       }

@@ -3,8 +3,8 @@ import Synchronization
 
 /// A file system in memory that forgets what was not synced and fails where a test says so.
 ///
-/// Stricter than a disk: a name is durable only after its directory was synced, bytes only after their file was. So what survives
-/// `afterCrash()` survives on any file system that keeps POSIX's promises.
+/// Stricter than a disk: a name is durable only after its directory was synced, bytes only after their file
+/// was. So what survives `afterCrash()` survives on any file system that keeps POSIX's promises.
 package final class MemoryFileSystem: FileSystem {
   /// One call on its way, for the hook that may fail it.
   package struct Call: Sendable {
@@ -42,7 +42,8 @@ package final class MemoryFileSystem: FileSystem {
   let state: Mutex<State>
   private let hook: Mutex<@Sendable (Call) -> Effect>
 
-  package init(capacity: ByteCount = .gib(1), hook: @escaping @Sendable (Call) -> Effect = { _ in .proceed }) {
+  package init(capacity: ByteCount = .gib(1), hook: @escaping @Sendable (Call) -> Effect = { _ in .proceed })
+  {
     state = Mutex(State(capacity: capacity))
     self.hook = Mutex(hook)
   }
@@ -83,7 +84,9 @@ package final class MemoryFileSystem: FileSystem {
   package func entries(of path: String) throws -> [String] {
     try enter(.entries, path)
     return try state.withLock { state in
-      guard case .directory(let names, _) = state.nodes[try state.node(path)] else { throw State.missing(path) }
+      guard case .directory(let names, _) = state.nodes[try state.node(path)] else {
+        throw State.missing(path)
+      }
       return Array(names.keys)
     }
   }
@@ -198,11 +201,16 @@ private final class MemoryFile: OpenFile {
 
   func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws {
     let failure = try fileSystem.enter(.write, path)
-    let written = UnsafeRawBufferPointer(rebasing: failure == nil ? bytes[...] : bytes.prefix(bytes.count / 2))
+    let written = UnsafeRawBufferPointer(
+      rebasing: failure == nil ? bytes[...] : bytes.prefix(bytes.count / 2))
     try fileSystem.state.withLock { state in
-      guard case .file(var content, let synced) = state.nodes[node] else { throw MemoryFileSystem.State.missing(path) }
+      guard case .file(var content, let synced) = state.nodes[node] else {
+        throw MemoryFileSystem.State.missing(path)
+      }
       let growth = max(0, offset + written.count - content.count)
-      guard ByteCount(state.used + growth) <= state.capacity else { throw DFSError(.exhausted, "\(path): the disk is full") }
+      guard ByteCount(state.used + growth) <= state.capacity else {
+        throw DFSError(.exhausted, "\(path): the disk is full")
+      }
       state.used += growth
       state.nodes[node] = nil
       content.append(contentsOf: [UInt8](repeating: 0, count: growth))
@@ -218,7 +226,8 @@ private final class MemoryFile: OpenFile {
       guard case .file(let content, _) = state.nodes[node] else { throw MemoryFileSystem.State.missing(path) }
       let count = max(0, min(buffer.count, content.count - offset))
       content.withUnsafeBytes { bytes in
-        buffer.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[min(offset, bytes.count)...].prefix(count)))
+        buffer.copyMemory(
+          from: UnsafeRawBufferPointer(rebasing: bytes[min(offset, bytes.count)...].prefix(count)))
       }
       return count
     }
@@ -277,7 +286,8 @@ extension MemoryFileSystem.State {
     nodes[directory] = .directory(names: names, synced: synced)
   }
 
-  /// Gives back the space of a file that lost its name. Its bytes stay for those who have it open, and for a crash.
+  /// Gives back the space of a file that lost its name. Its bytes stay for those who have it open, and for a
+  /// crash.
   mutating func release(_ node: Int) {
     if case .file(let bytes, _) = nodes[node] { used -= bytes.count }
   }

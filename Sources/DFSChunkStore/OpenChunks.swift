@@ -12,7 +12,8 @@ final class OpenChunk: Sendable {
   }
 }
 
-/// The chunk files that were read last, kept open: at most `capacity` descriptors and footers of up to 37 KiB.
+/// The chunk files that were read last, kept open: at most `capacity` descriptors and footers of up to 37
+/// KiB.
 final class OpenChunks: Sendable {
   private struct Entry: Sendable {
     var chunk: OpenChunk

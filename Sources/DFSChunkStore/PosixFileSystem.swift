@@ -21,7 +21,8 @@ package struct PosixFileSystem: FileSystem {
         return names
       }
       let name = withUnsafePointer(to: &entry.pointee.d_name) { name in
-        // SAFETY: `d_name` is a zero-terminated string inside the entry, which lives until the next `readdir`.
+        // SAFETY: `d_name` is a zero-terminated string inside the entry, which lives until the next
+        // `readdir`.
         name.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
       }
       if name != ".", name != ".." { names.append(name) }
@@ -50,7 +51,9 @@ package struct PosixFileSystem: FileSystem {
     let noReplace: UInt32 = 1
     if renameat2(AT_FDCWD, path, AT_FDCWD, target, replacement == .refused ? noReplace : 0) == 0 { return }
     // Some file systems know no flags: a hard link refuses an existing name as well.
-    guard replacement == .refused, errno == EINVAL || errno == ENOSYS else { throw failure(errno, "rename", path) }
+    guard replacement == .refused, errno == EINVAL || errno == ENOSYS else {
+      throw failure(errno, "rename", path)
+    }
     guard link(path, target) == 0 else { throw failure(errno, "link", path) }
     unlink(path)
   }
@@ -109,7 +112,8 @@ private final class PosixFile: OpenFile {
     var done = 0
     while done < bytes.count {
       // SAFETY: `done` is below the buffer's count.
-      let count = pwrite(number, bytes.baseAddress?.advanced(by: done), bytes.count - done, off_t(offset + done))
+      let count = pwrite(
+        number, bytes.baseAddress?.advanced(by: done), bytes.count - done, off_t(offset + done))
       if count >= 0 {
         done += count
       } else if errno != EINTR {
@@ -122,7 +126,8 @@ private final class PosixFile: OpenFile {
     var done = 0
     while done < buffer.count {
       // SAFETY: `done` is below the buffer's count.
-      let count = pread(number, buffer.baseAddress?.advanced(by: done), buffer.count - done, off_t(offset + done))
+      let count = pread(
+        number, buffer.baseAddress?.advanced(by: done), buffer.count - done, off_t(offset + done))
       if count == 0 { break }
       if count > 0 {
         done += count

@@ -1,8 +1,8 @@
 import DFSCodec
 import DFSCore
 
-/// The frame around every small file of a data directory: a tag, a format version, the payload's length, the payload, and a
-/// CRC32C over all of it.
+/// The frame around every small file of a data directory: a tag, a format version, the payload's length, the
+/// payload, and a CRC32C over all of it.
 struct SealedRecord {
   /// Eight characters that say what the file is.
   let tag: String
@@ -18,7 +18,8 @@ struct SealedRecord {
     return writer.bytes
   }
 
-  /// Throws `.corrupt` for anything but an intact record of this kind, `.failedPrecondition` for one of a newer version.
+  /// Throws `.corrupt` for anything but an intact record of this kind, `.failedPrecondition` for one of a
+  /// newer version.
   func open<Result>(
     _ bytes: [UInt8], name: String, _ body: (inout ByteReader) throws -> Result
   ) throws -> Result {
@@ -36,7 +37,8 @@ struct SealedRecord {
       let found: UInt32 = try reader.number()
       guard found <= version else {
         throw DFSError(
-          .failedPrecondition, "\(name) has format \(found), this program knows up to \(version); use a newer dfsd")
+          .failedPrecondition,
+          "\(name) has format \(found), this program knows up to \(version); use a newer dfsd")
       }
       let length: UInt32 = try reader.number()
       guard Int(length) == reader.rest else { throw DFSError(.corrupt, "\(name) has a wrong length") }

@@ -50,7 +50,8 @@ final class SmallChunks: Sendable {
   var quarantinedCount: Int { inventory.withLock { $0.quarantined } }
   private var store: any OrderedStore { engine.withLock { $0 } }
 
-  /// Stores payload and footer; durable when it returns. The caller holds the chunk and has seen that it is not there.
+  /// Stores payload and footer; durable when it returns. The caller holds the chunk and has seen that it is
+  /// not there.
   func put(_ image: [UInt8], _ footer: ChunkFooter) throws {
     var batch = WriteBatch()
     batch.put(Self.key(.chunk, footer.chunk, footer.group), image)
@@ -72,7 +73,9 @@ final class SmallChunks: Sendable {
   /// The payload, and the footer decoded; `nil` when there is no such chunk. Throws `.corrupt`.
   func load(_ chunk: ChunkID, in group: GroupID) throws -> (payload: [UInt8], footer: ChunkFooter)? {
     try store.withValue(for: Self.key(.chunk, chunk, group)) { image in
-      guard image.count >= ChunkFooter.tailLength else { throw DFSError(.corrupt, "chunk \(chunk) is cut short") }
+      guard image.count >= ChunkFooter.tailLength else {
+        throw DFSError(.corrupt, "chunk \(chunk) is cut short")
+      }
       let length = try ChunkFooter.length(
         fromTail: UnsafeRawBufferPointer(rebasing: image.suffix(ChunkFooter.tailLength)))
       guard length <= image.count else { throw DFSError(.corrupt, "chunk \(chunk) is cut short") }
@@ -160,11 +163,12 @@ final class SmallChunks: Sendable {
     }
   }
 
-  /// Bytes on disk that belong to no living chunk, by our own count: RocksDB's stays at zero until it compacts.
+  /// Bytes on disk that belong to no living chunk, by our own count: RocksDB's stays at zero until it
+  /// compacts.
   func deadBytes() throws -> ByteCount { max(.zero, try store.usedSpace() - ByteCount(bytes)) }
 
-  /// Rewrites what lives. A damaged value makes it fail, and RocksDB refuse every write until it is opened again, which
-  /// happens here, so that only the collection waits until a scrub has found the bad chunk.
+  /// Rewrites what lives. A damaged value makes it fail, and RocksDB refuse every write until it is opened
+  /// again, which happens here, so that only the collection waits until a scrub has found the bad chunk.
   func compact() throws -> ByteCount {
     let before = try store.usedSpace()
     do { try store.compact(KeyRange(from: [], to: nil)) } catch {
@@ -195,7 +199,9 @@ extension SmallChunks {
 
   private static let infoVersion: UInt8 = 1
 
-  private static func bigEndian(_ value: UInt32) -> [UInt8] { withUnsafeBytes(of: value.bigEndian) { Array($0) } }
+  private static func bigEndian(_ value: UInt32) -> [UInt8] {
+    withUnsafeBytes(of: value.bigEndian) { Array($0) }
+  }
 
   private static func key(_ kind: Kind, _ chunk: ChunkID, _ group: GroupID) -> [UInt8] {
     var key: [UInt8] = [kind.rawValue]
@@ -222,7 +228,9 @@ extension SmallChunks {
     return writer.bytes
   }
 
-  private static func decode(_ key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) throws -> ChunkDescription {
+  private static func decode(_ key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) throws
+    -> ChunkDescription
+  {
     var reader = ByteReader(value)
     guard let (group, chunk) = chunk(fromKey: key), try reader.number(UInt8.self) == infoVersion else {
       throw DFSError(.corrupt, "the inventory of small chunks holds a record of another kind")

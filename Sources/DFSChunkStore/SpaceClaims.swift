@@ -13,7 +13,8 @@ final class SpaceClaims: Sendable {
       guard free - reserve - claimed >= bytes else {
         throw DFSError(
           .exhausted,
-          "the disk is full: \(free) free, of which \(reserve) are kept in reserve and \(claimed) promised to others")
+          "the disk is full: of \(free) free, \(reserve) are kept in reserve, \(claimed) promised to others"
+        )
       }
       claimed = claimed + bytes
     }

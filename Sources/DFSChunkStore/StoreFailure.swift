@@ -15,8 +15,8 @@ final class StoreFailure: Sendable {
 
   func note(_ error: DFSError) { first.withLock { $0 = $0 ?? error } }
 
-  /// Runs calls that change the disk. Errors other than a full disk or a name that is taken or gone end all writing:
-  /// what the kernel holds may never reach the disk, and asking again would not tell.
+  /// Runs calls that change the disk. Errors other than a full disk or a name that is taken or gone end all
+  /// writing: what the kernel holds may never reach the disk, and asking again would not tell.
   func watching<Result>(_ body: () throws -> Result) throws -> Result {
     do { return try body() } catch let error as DFSError {
       switch error.code {

@@ -30,8 +30,9 @@ package enum MessageCompression: String, Sendable, CaseIterable {
     try Self.drain(&stream, to: sink) { CZlib.deflate(&$0, Z_FINISH) }
   }
 
-  /// Decompresses `bytes` and hands the result to `sink` in pieces. Throws `.exhausted` before more than `limit` bytes
-  /// came out, and `.invalidArgument` when the input is malformed, cut short or followed by something else.
+  /// Decompresses `bytes` and hands the result to `sink` in pieces. Throws `.exhausted` before more than
+  /// `limit` bytes came out, and `.invalidArgument` when the input is malformed, cut short or followed by
+  /// something else.
   package func decompress(
     _ bytes: UnsafeRawBufferPointer, limit: ByteCount, to sink: (UnsafeRawBufferPointer) throws -> Void
   ) throws {

@@ -2,8 +2,8 @@ package import DFSCore
 
 /// The Merkle tree hash of RFC 6962, section 2.1, over blocks of 64 KiB.
 ///
-/// A chunk of a power of two of blocks is a whole subtree of its file's tree. So the root over chunk roots equals
-/// the root over all leaves, whatever the chunk size, as long as every chunk but the last is full.
+/// A chunk of a power of two of blocks is a whole subtree of its file's tree. So the root over chunk roots
+/// equals the root over all leaves, whatever the chunk size, as long as every chunk but the last is full.
 package enum MerkleTree {
   /// The root of a file without bytes: the hash of nothing.
   package static let emptyRoot = SHA256.hash([])

@@ -1,8 +1,8 @@
 import COpenSSL
 package import DFSCore
 
-/// HMAC-SHA-256 (RFC 2104) with one key. The key's two blocks are hashed once, so a message costs its own bytes and
-/// two more blocks, and no allocation.
+/// HMAC-SHA-256 (RFC 2104) with one key. The key's two blocks are hashed once, so a message costs its own
+/// bytes and two more blocks, and no allocation.
 package struct MessageAuthenticator: Sendable {
   private var inner = SHA256()
   private var outer = SHA256()

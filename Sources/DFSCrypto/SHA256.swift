@@ -1,8 +1,8 @@
 import COpenSSL
 package import DFSCore
 
-/// SHA-256 (FIPS 180-4) by OpenSSL's code, which uses the processor's SHA instructions. A value without a heap
-/// allocation: copying it forks the computation.
+/// SHA-256 (FIPS 180-4) by OpenSSL's code, which uses the processor's SHA instructions. A value without a
+/// heap allocation: copying it forks the computation.
 package struct SHA256: Sendable {
   private var context = SHA256_CTX()
 

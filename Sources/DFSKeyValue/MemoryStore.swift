@@ -2,8 +2,8 @@ package import DFSCore
 import Glibc
 import Synchronization
 
-/// The ordered store's twin in memory, for tests and for what need not outlive the process. It also plays a crash:
-/// `afterCrash()` gives a store with what was synced, without what was only buffered.
+/// The ordered store's twin in memory, for tests and for what need not outlive the process. It also plays a
+/// crash: `afterCrash()` gives a store with what was synced, without what was only buffered.
 package final class MemoryStore: OrderedStore {
   private struct State: Sendable {
     var current = PersistentTree()
@@ -50,7 +50,9 @@ package final class MemoryStore: OrderedStore {
         case .delete(let key): state.current.delete(key)
         case .deleteRange(let range):
           var keys: [[UInt8]] = []
-          state.current.scan(range) { keys.append($0.key); return .goOn }
+          state.current.scan(range) {
+            keys.append($0.key); return .goOn
+          }
           for key in keys { state.current.delete(key) }
         }
       }
@@ -66,7 +68,9 @@ package final class MemoryStore: OrderedStore {
 
   package func usedSpace() throws -> ByteCount {
     var bytes = 0
-    try tree().scan(KeyRange(from: [], to: nil)) { bytes += $0.key.count + $0.value.count; return .goOn }
+    try tree().scan(KeyRange(from: [], to: nil)) {
+      bytes += $0.key.count + $0.value.count; return .goOn
+    }
     return ByteCount(bytes)
   }
 
@@ -149,7 +153,9 @@ extension MemoryStore {
     }
     var tree = PersistentTree()
     while let key = try part() {
-      guard let value = try part() else { throw DFSError(.corrupt, "the checkpoint in \(directory) is cut short") }
+      guard let value = try part() else {
+        throw DFSError(.corrupt, "the checkpoint in \(directory) is cut short")
+      }
       tree.put(key, value)
     }
     self.init(tree)

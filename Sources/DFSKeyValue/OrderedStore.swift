@@ -31,12 +31,14 @@ package struct KeyRange: Sendable, Hashable {
 
 /// A view of the store that does not change. Calls block on disk: never call them on an event loop.
 package protocol StoreReader: Sendable {
-  /// Calls `body` with the value of `key` where the engine keeps it, without a copy; answers `nil`, and does not call it,
-  /// when there is none. The buffer is valid during the call only. Throws `.corrupt` or `.unavailable`.
-  func withValue<Result>(for key: [UInt8], _ body: (UnsafeRawBufferPointer) throws -> Result) throws -> Result?
+  /// Calls `body` with the value of `key` where the engine keeps it, without a copy; answers `nil`, and does
+  /// not call it, when there is none. The buffer is valid during the call only. Throws `.corrupt` or
+  /// `.unavailable`.
+  func withValue<Result>(for key: [UInt8], _ body: (UnsafeRawBufferPointer) throws -> Result) throws
+    -> Result?
 
-  /// Calls `body` with each key and value of `range` in ascending byte order until it answers `.stop`. The buffers
-  /// are valid during the call only.
+  /// Calls `body` with each key and value of `range` in ascending byte order until it answers `.stop`. The
+  /// buffers are valid during the call only.
   func scan(
     _ range: KeyRange,
     _ body: (_ key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) throws -> ScanStep
@@ -79,8 +81,9 @@ package enum Durability: Sendable {
 /// An ordered map from bytes to bytes with atomic batches and snapshots: RocksDB, or memory in tests. Both
 /// pass the same conformance suite. Calls block; they may come from any thread.
 package protocol OrderedStore: StoreReader {
-  /// Applies `batch` atomically. Throws `.exhausted` on a full disk, when nothing was applied; `.outcomeUnknown` when a
-  /// sync failed, after which the store refuses every write until it is opened again.
+  /// Applies `batch` atomically. Throws `.exhausted` on a full disk, when nothing was applied;
+  /// `.outcomeUnknown` when a sync failed, after which the store refuses every write until it is opened
+  /// again.
   func apply(_ batch: WriteBatch, durability: Durability) throws
 
   /// The present state, unchanged by later batches for as long as the value lives.
@@ -89,7 +92,8 @@ package protocol OrderedStore: StoreReader {
   /// Writes a complete, consistent copy into `directory`, which must not exist.
   func checkpoint(into directory: String) throws
 
-  /// Makes the space of deleted and replaced values in `range` free on disk. Takes as long as rewriting what is left.
+  /// Makes the space of deleted and replaced values in `range` free on disk. Takes as long as rewriting what
+  /// is left.
   func compact(_ range: KeyRange) throws
 
   /// The bytes that the store takes on disk, garbage included.

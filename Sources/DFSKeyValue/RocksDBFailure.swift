@@ -12,7 +12,9 @@ enum RocksDBFailure {
 
   static func code(of text: String, during call: Call) -> DFSError.Code {
     // A sync that failed, for want of space too, leaves it open whether the record is on disk.
-    if call == .write, text.contains("fdatasync") || text.contains("fsync") || text.contains("sync_file_range") {
+    if call == .write,
+      text.contains("fdatasync") || text.contains("fsync") || text.contains("sync_file_range")
+    {
       return .outcomeUnknown
     }
     if text.contains("No space left") || text.contains("Disk quota exceeded") || text.contains("NoSpace") {

@@ -1,8 +1,8 @@
 import CRocksDB
 import DFSCore
 
-/// One open RocksDB database and the option objects of its calls. Closed with its last reference, so a snapshot
-/// that outlives its store never reads freed memory.
+/// One open RocksDB database and the option objects of its calls. Closed with its last reference, so a
+/// snapshot that outlives its store never reads freed memory.
 final class RocksDBHandle: @unchecked Sendable {
   // SAFETY: RocksDB's own calls are thread-safe; the pointers never change before `deinit`.
   let database: OpaquePointer
@@ -41,7 +41,9 @@ final class RocksDBHandle: @unchecked Sendable {
     try "enable_blob_garbage_collection".withCString { name in
       try collection.rawValue.withCString { value in
         var (names, values): (UnsafePointer<CChar>?, UnsafePointer<CChar>?) = (name, value)
-        try RocksDBFailure.check(.maintenance, path: path) { rocksdb_set_options(database, 1, &names, &values, $0) }
+        try RocksDBFailure.check(.maintenance, path: path) {
+          rocksdb_set_options(database, 1, &names, &values, $0)
+        }
       }
     }
   }

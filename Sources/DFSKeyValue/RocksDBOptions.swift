@@ -1,7 +1,8 @@
 import CRocksDB
 package import DFSCore
 
-/// A block cache that several RocksDB stores of one process share, so that its size is a budget of the process.
+/// A block cache that several RocksDB stores of one process share, so that its size is a budget of the
+/// process.
 package final class RocksDBCache: @unchecked Sendable {
   // SAFETY: RocksDB's LRU cache locks itself; the pointer never changes.
   let pointer: OpaquePointer?
@@ -15,10 +16,12 @@ package final class RocksDBCache: @unchecked Sendable {
   deinit { rocksdb_cache_destroy(pointer) }
 }
 
-/// How a RocksDB store is opened. The defaults bound its memory to about the cache plus three memtables of 8 MiB.
+/// How a RocksDB store is opened. The defaults bound its memory to about the cache plus three memtables of 8
+/// MiB.
 package struct RocksDBOptions: Sendable {
-  /// Values at least `smallest` long go to blob files, where compaction of keys does not move them. Only `compact(_:)`
-  /// collects their garbage: RocksDB's own compactions would copy a large part of all blobs each time.
+  /// Values at least `smallest` long go to blob files, where compaction of keys does not move them. Only
+  /// `compact(_:)` collects their garbage: RocksDB's own compactions would copy a large part of all blobs
+  /// each time.
   package struct Blobs: Sendable {
     package var smallest = ByteCount.kib(1)
     package var fileSize = ByteCount.mib(64)
@@ -45,8 +48,8 @@ package struct RocksDBOptions: Sendable {
   func makePointer() -> OpaquePointer? {
     let options = rocksdb_options_create()
     rocksdb_options_set_create_if_missing(options, opening == .createIfMissing ? 1 : 0)
-    // Mode 2, the default, opens after a flipped byte in the log with the records behind it gone, and says nothing.
-    // Mode 0 tolerates a torn tail and refuses everything else.
+    // Mode 2, the default, opens after a flipped byte in the log with the records behind it gone, and says
+    // nothing. Mode 0 tolerates a torn tail and refuses everything else.
     rocksdb_options_set_wal_recovery_mode(options, 0)
     rocksdb_options_set_paranoid_checks(options, 1)
     rocksdb_options_set_write_buffer_size(options, memtableSize.int)

@@ -5,19 +5,20 @@ import Synchronization
 
 /// The ordered store on RocksDB. Concurrent synced batches share one sync (RocksDB's group commit).
 ///
-/// Invariant: after a write whose outcome is unknown, every later write throws `.outcomeUnknown` until the store is
-/// opened again: a page that failed to reach the disk is clean in the kernel's eyes, so a second sync would lie.
+/// Invariant: after a write whose outcome is unknown, every later write throws `.outcomeUnknown` until the
+/// store is opened again: a page that failed to reach the disk is clean in the kernel's eyes, so a second
+/// sync would lie.
 package final class RocksDBStore: OrderedStore, @unchecked Sendable {
-  // SAFETY: `handle` is replaced under the write lock and used under the read lock; `lock` is allocated once, at an
-  // address that does not move, and freed in `deinit`, when nobody can hold it.
+  // SAFETY: `handle` is replaced under the write lock and used under the read lock; `lock` is allocated once,
+  // at an address that does not move, and freed in `deinit`, when nobody can hold it.
   private let lock: UnsafeMutablePointer<pthread_rwlock_t>
   private var handle: RocksDBHandle?
   private let closing = Atomic<Bool>(false)
   private let broken = Mutex<DFSError?>(nil)
   package let path: String
 
-  /// Opens, or creates, the store in the directory `path`. Throws `.corrupt` (a damaged log or manifest), `.unavailable`
-  /// (another process has it open, or it can not be read), `.notFound` and `.exhausted`.
+  /// Opens, or creates, the store in the directory `path`. Throws `.corrupt` (a damaged log or manifest),
+  /// `.unavailable` (another process has it open, or it can not be read), `.notFound` and `.exhausted`.
   package init(path: String, options: RocksDBOptions) throws {
     self.path = path
     let handle = try RocksDBHandle(path: path, options: options)
@@ -78,7 +79,9 @@ package final class RocksDBStore: OrderedStore, @unchecked Sendable {
         rocksdb_checkpoint_object_create(handle.database, $0)
       }
       defer { rocksdb_checkpoint_object_destroy(checkpoint) }
-      try RocksDBFailure.check(.maintenance, path: path) { rocksdb_checkpoint_create(checkpoint, directory, 0, $0) }
+      try RocksDBFailure.check(.maintenance, path: path) {
+        rocksdb_checkpoint_create(checkpoint, directory, 0, $0)
+      }
     }
   }
 
@@ -152,7 +155,8 @@ package final class RocksDBStore: OrderedStore, @unchecked Sendable {
 
   private func throwBackgroundErrors(_ handle: RocksDBHandle) throws {
     guard let count = Self.property("rocksdb.background-errors", of: handle), count > 0 else { return }
-    throw DFSError(.corrupt, "the key-value store in \(path) has \(count) background errors; see its LOG file")
+    throw DFSError(
+      .corrupt, "the key-value store in \(path) has \(count) background errors; see its LOG file")
   }
 
   private static func property(_ name: String, of handle: RocksDBHandle) -> UInt64? {

@@ -9,13 +9,16 @@ import Testing
 @Suite struct ChunkStoreConformanceTests {
   /// Around one block, around the limit between small chunks and files, and several MiB with a short end.
   static let lengths = [
-    1, 4_096, Block.size - 1, Block.size, Block.size + 1, 256 << 10, (256 << 10) + 1, 1 << 20, (3 << 20) + 5_000,
+    1, 4_096, Block.size - 1, Block.size, Block.size + 1, 256 << 10, (256 << 10) + 1, 1 << 20,
+    (3 << 20) + 5_000,
   ]
 
   private func claimed(_ store: any ChunkStore) throws -> Int { try store.space().claimed.int }
   private func expectNothingClaimed(_ store: any ChunkStore) throws { #expect(try claimed(store) == 0) }
 
-  @Test(arguments: StoreUnderTest.allCases) func `a chunk of any length comes back as it was`(_ under: StoreUnderTest) throws {
+  @Test(arguments: StoreUnderTest.allCases) func `a chunk of any length comes back as it was`(
+    _ under: StoreUnderTest
+  ) throws {
     try under.withStore { store in
       for (index, length) in Self.lengths.enumerated() {
         let chunk = TestChunk(UInt64(index + 1), length: length)
@@ -33,7 +36,9 @@ import Testing
     }
   }
 
-  @Test(arguments: StoreUnderTest.allCases) func `any range of blocks can be read`(_ under: StoreUnderTest) throws {
+  @Test(arguments: StoreUnderTest.allCases) func `any range of blocks can be read`(_ under: StoreUnderTest)
+    throws
+  {
     try under.withStore { store in
       for chunk in [TestChunk(1, length: 200_000), TestChunk(2, length: 1_000_000)] {
         try chunk.write(to: store)
@@ -54,12 +59,16 @@ import Testing
         }
         var few = [UInt8](repeating: 0, count: 10)
         expectError(.invalidArgument) { try few.withUnsafeMutableBytes { try reader.read(0..<1, into: $0) } }
-        expectError(.invalidArgument) { try few.withUnsafeMutableBytes { try reader.read(count..<count + 1, into: $0) } }
+        expectError(.invalidArgument) {
+          try few.withUnsafeMutableBytes { try reader.read(count..<count + 1, into: $0) }
+        }
       }
     }
   }
 
-  @Test(arguments: StoreUnderTest.allCases) func `what is not there is not found`(_ under: StoreUnderTest) throws {
+  @Test(arguments: StoreUnderTest.allCases) func `what is not there is not found`(_ under: StoreUnderTest)
+    throws
+  {
     try under.withStore { store in
       let chunk = TestChunk(7, length: 1_000)
       try chunk.write(to: store)
@@ -76,7 +85,8 @@ import Testing
     }
   }
 
-  @Test(arguments: StoreUnderTest.allCases) func `the same content again is the same success, another is refused`(
+  @Test(arguments: StoreUnderTest.allCases)
+  func `the same content again is the same success, another is refused`(
     _ under: StoreUnderTest
   ) throws {
     try under.withStore { store in
@@ -84,7 +94,10 @@ import Testing
         let chunk = TestChunk(UInt64(length), length: length)
         let first = try chunk.write(to: store)
         #expect(try chunk.write(to: store) == first)
-        for other in [TestChunk(UInt64(length), length: length, seed: 9), TestChunk(UInt64(length), length: 605_000 - length)] {
+        for other in [
+          TestChunk(UInt64(length), length: length, seed: 9),
+          TestChunk(UInt64(length), length: 605_000 - length),
+        ] {
           expectError(.alreadyExists) { try other.write(to: store) }
         }
         #expect(try chunk.read(from: store) == chunk.bytes)
@@ -94,7 +107,9 @@ import Testing
     }
   }
 
-  @Test(arguments: StoreUnderTest.allCases) func `nothing is visible before finish, or after abort`(_ under: StoreUnderTest) throws {
+  @Test(arguments: StoreUnderTest.allCases) func `nothing is visible before finish, or after abort`(
+    _ under: StoreUnderTest
+  ) throws {
     try under.withStore { store in
       for length in [70_000, 700_000] {
         let chunk = TestChunk(UInt64(length), length: length)
@@ -116,7 +131,9 @@ import Testing
     }
   }
 
-  @Test(arguments: StoreUnderTest.allCases) func `a damaged or misshapen piece is refused`(_ under: StoreUnderTest) throws {
+  @Test(arguments: StoreUnderTest.allCases) func `a damaged or misshapen piece is refused`(
+    _ under: StoreUnderTest
+  ) throws {
     try under.withStore { store in
       let chunk = TestChunk(1, length: 400_000)
       var damaged = chunk
@@ -138,13 +155,17 @@ import Testing
       expectError(.invalidArgument) { try piece(block, [chunk.checksums[0]], leaves: 2) }
       expectError(.invalidArgument) { try piece(block, [chunk.checksums[0], 0], leaves: 1) }
       // After a short block nothing may follow.
-      expectError(.invalidArgument) { try piece(block, [chunk.checksums[0]], leaves: 1, after: chunk.checksums.count) }
+      expectError(.invalidArgument) {
+        try piece(block, [chunk.checksums[0]], leaves: 1, after: chunk.checksums.count)
+      }
       try expectNothingClaimed(store)
       #expect(store.counts().chunks == 0)
     }
   }
 
-  @Test(arguments: StoreUnderTest.allCases) func `a wrong length, root or plan is refused`(_ under: StoreUnderTest) throws {
+  @Test(arguments: StoreUnderTest.allCases) func `a wrong length, root or plan is refused`(
+    _ under: StoreUnderTest
+  ) throws {
     try under.withStore { store in
       for length in [100_000, 400_000] {
         let chunk = TestChunk(UInt64(length), length: length)
@@ -171,7 +192,9 @@ import Testing
     }
   }
 
-  @Test(arguments: StoreUnderTest.allCases) func `an inventory is in order, in pages, of one group`(_ under: StoreUnderTest) throws {
+  @Test(arguments: StoreUnderTest.allCases) func `an inventory is in order, in pages, of one group`(
+    _ under: StoreUnderTest
+  ) throws {
     try under.withStore { store in
       var expected: [ChunkID] = []
       for inode in [3, 0x1_0000_0000, 1, 0xFFFF_0000_0000_0001, 2] as [UInt64] {
@@ -198,17 +221,23 @@ import Testing
       let first = try #require(try store.list(group, after: nil, limit: 1).chunks.first)
       #expect(try store.stat(first.chunk, in: group) == first)
       #expect(try store.groups().map(\.rawValue) == [4, 5, 6])
-      #expect(try store.list(GroupID(rawValue: 77), after: nil, limit: 10) == ChunkPage(chunks: [], more: false))
+      #expect(
+        try store.list(GroupID(rawValue: 77), after: nil, limit: 10) == ChunkPage(chunks: [], more: false))
     }
   }
 
-  @Test(arguments: StoreUnderTest.allCases) func `a deleted chunk is gone, its open readers read on`(_ under: StoreUnderTest) throws {
+  @Test(arguments: StoreUnderTest.allCases) func `a deleted chunk is gone, its open readers read on`(
+    _ under: StoreUnderTest
+  ) throws {
     try under.withStore { store in
-      let chunks = [TestChunk(1, length: 10_000), TestChunk(2, length: 500_000), TestChunk(3, length: 10_000)]
+      let chunks = [
+        TestChunk(1, length: 10_000), TestChunk(2, length: 500_000), TestChunk(3, length: 10_000),
+      ]
       for chunk in chunks { try chunk.write(to: store) }
       let readers = try chunks.map { try store.open($0.id, in: $0.group) }
       let group = chunks[0].group
-      let deleted = try store.delete([chunks[0].id, chunks[1].id, ChunkID(inode: InodeID(rawValue: 99), index: 0)], in: group)
+      let deleted = try store.delete(
+        [chunks[0].id, chunks[1].id, ChunkID(inode: InodeID(rawValue: 99), index: 0)], in: group)
       #expect(deleted.count == 2)
       #expect(deleted.bytes > ByteCount(510_000))
       #expect(try store.delete([chunks[0].id], in: group).count == 0)
@@ -223,7 +252,8 @@ import Testing
     }
   }
 
-  @Test(arguments: StoreUnderTest.allCases) func `a quarantined chunk is counted, not found, and can be written again`(
+  @Test(arguments: StoreUnderTest.allCases)
+  func `a quarantined chunk is counted, not found, and can be written again`(
     _ under: StoreUnderTest
   ) throws {
     try under.withStore { store in
@@ -238,7 +268,8 @@ import Testing
         #expect(try chunk.read(from: store) == chunk.bytes)
       }
       for length in [9_000, 900_000] {
-        let deleted = try store.delete([TestChunk(UInt64(length), length: length).id], in: GroupID(rawValue: 1))
+        let deleted = try store.delete(
+          [TestChunk(UInt64(length), length: length).id], in: GroupID(rawValue: 1))
         #expect(deleted.count == 1)
       }
       #expect(store.counts() == StoreCounts())
@@ -246,12 +277,15 @@ import Testing
     }
   }
 
-  @Test(arguments: StoreUnderTest.allCases) func `many threads write, read and delete at once`(_ under: StoreUnderTest) throws {
+  @Test(arguments: StoreUnderTest.allCases) func `many threads write, read and delete at once`(
+    _ under: StoreUnderTest
+  ) throws {
     try under.withStore { store in
       DispatchQueue.concurrentPerform(iterations: 8) { thread in
         do {
           for step in 0..<6 {
-            let chunk = TestChunk(UInt64(thread * 100 + step), group: UInt32(step % 2), length: step % 3 == 0 ? 300_000 : 3_000)
+            let chunk = TestChunk(
+              UInt64(thread * 100 + step), group: UInt32(step % 2), length: step % 3 == 0 ? 300_000 : 3_000)
             try chunk.write(to: store)
             let same = TestChunk(7_777, group: 3, length: step % 2 == 0 ? 300_000 : 300_000)
             try same.write(to: store)
@@ -265,7 +299,9 @@ import Testing
     }
   }
 
-  @Test(arguments: StoreUnderTest.allCases) func `a closed store answers unavailable`(_ under: StoreUnderTest) throws {
+  @Test(arguments: StoreUnderTest.allCases) func `a closed store answers unavailable`(_ under: StoreUnderTest)
+    throws
+  {
     try under.withStore { store in
       let chunk = TestChunk(1, length: 300_000)
       let writer = try store.begin(chunk.plan)

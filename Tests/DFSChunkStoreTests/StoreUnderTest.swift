@@ -37,7 +37,8 @@ enum StoreUnderTest: String, CaseIterable, Sendable, CustomTestStringConvertible
   }
 }
 
-/// A machine in memory: its disk, and the ordered store that would be on it. A crash takes what was not synced of both.
+/// A machine in memory: its disk, and the ordered store that would be on it. A crash takes what was not
+/// synced of both.
 final class MemoryMachine: Sendable {
   let disk: MemoryFileSystem
   let small: MemoryStore
@@ -49,11 +50,13 @@ final class MemoryMachine: Sendable {
 
   func directory() throws -> DataDirectory { try DataDirectory(path: "/data", fileSystem: disk) }
 
-  func open(reserve: ByteCount = .mib(1), openFiles: Int = 4) throws -> LocalChunkStore {
+  func open(
+    _ directory: DataDirectory? = nil, reserve: ByteCount = .mib(1), openFiles: Int = 4
+  ) throws -> LocalChunkStore {
     var options = LocalChunkStoreOptions(smallChunks: { [small] _ in Uncloseable(small) })
     options.reserve = reserve
     options.openFiles = openFiles
-    return try LocalChunkStore(in: try directory(), options: options)
+    return try LocalChunkStore(in: directory ?? self.directory(), options: options)
   }
 }
 
@@ -68,7 +71,9 @@ private struct Uncloseable: OrderedStore {
   func scan(
     _ range: KeyRange, _ body: (UnsafeRawBufferPointer, UnsafeRawBufferPointer) throws -> ScanStep
   ) throws { try store.scan(range, body) }
-  func apply(_ batch: WriteBatch, durability: Durability) throws { try store.apply(batch, durability: durability) }
+  func apply(_ batch: WriteBatch, durability: Durability) throws {
+    try store.apply(batch, durability: durability)
+  }
   func snapshot() -> any StoreReader { store.snapshot() }
   func checkpoint(into directory: String) throws { try store.checkpoint(into: directory) }
   func compact(_ range: KeyRange) throws { try store.compact(range) }

@@ -39,14 +39,18 @@ struct TestChunk: Sendable {
     self.init(inode, index, group: group, bytes: Array(bytes.prefix(length)))
   }
 
-  var plan: ChunkPlan { ChunkPlan(chunk: id, group: group, largestLength: max(bytes.count, 8 << 20), length: nil) }
+  var plan: ChunkPlan {
+    ChunkPlan(chunk: id, group: group, largestLength: max(bytes.count, 8 << 20), length: nil)
+  }
 
   /// Appends the blocks `blocks` to a writer.
   func append(_ blocks: Range<Int>, to writer: any ChunkWriter) throws {
     let range = blocks.lowerBound * Block.size..<min(blocks.upperBound * Block.size, bytes.count)
     let leaves = leaves[blocks.lowerBound * 32..<blocks.upperBound * 32]
     try bytes[range].withUnsafeBytes { payload in
-      try leaves.withUnsafeBytes { try writer.append(payload, checksums: Array(checksums[blocks]), leaves: $0) }
+      try leaves.withUnsafeBytes {
+        try writer.append(payload, checksums: Array(checksums[blocks]), leaves: $0)
+      }
     }
   }
 

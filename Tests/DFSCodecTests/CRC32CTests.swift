@@ -3,10 +3,12 @@ import TestSupport
 import Testing
 
 @Suite struct CRC32CTests {
-  @Test(arguments: [
-    ([], 0), (Array("123456789".utf8), 0xE306_9283), ([UInt8](repeating: 0, count: 32), 0x8A91_36AA),
-    ([UInt8](repeating: 0xFF, count: 32), 0x62A8_AB43), ([UInt8](0..<32), 0x46DD_794E),
-  ] as [([UInt8], UInt32)]) func `the vectors of RFC 3720 come out`(_ bytes: [UInt8], _ expected: UInt32) {
+  @Test(
+    arguments: [
+      ([], 0), (Array("123456789".utf8), 0xE306_9283), ([UInt8](repeating: 0, count: 32), 0x8A91_36AA),
+      ([UInt8](repeating: 0xFF, count: 32), 0x62A8_AB43), ([UInt8](0..<32), 0x46DD_794E),
+    ] as [([UInt8], UInt32)]) func `the vectors of RFC 3720 come out`(_ bytes: [UInt8], _ expected: UInt32)
+  {
     #expect(CRC32C.checksum(bytes) == expected)
   }
 

@@ -13,7 +13,8 @@ import Testing
       let noise = generator.bytes(length)
       for bytes in [text, noise] {
         let compressed = try form.compressed(bytes)
-        #expect(try form.decompressed(compressed, limit: ByteCount(length)) == bytes, "seed \(generator.seed)")
+        #expect(
+          try form.decompressed(compressed, limit: ByteCount(length)) == bytes, "seed \(generator.seed)")
       }
       if length > 1_000 { #expect(try form.compressed(text).count < length / 50) }
     }

@@ -22,7 +22,8 @@ import Testing
     var generator = SeededGenerator()
     for count in 0...70 {
       let leaves = leaves(count, &generator)
-      #expect(MerkleTree.root(of: leaves) == reference(leaves[...]), "\(count) leaves, seed \(generator.seed)")
+      #expect(
+        MerkleTree.root(of: leaves) == reference(leaves[...]), "\(count) leaves, seed \(generator.seed)")
     }
   }
 

@@ -6,7 +6,9 @@ import Testing
 
 /// What every ordered store must do.
 @Suite struct OrderedStoreTests {
-  @Test(arguments: Engine.allCases) func `a value that was put is read back, an absent key is nil`(_ engine: Engine) throws {
+  @Test(arguments: Engine.allCases) func `a value that was put is read back, an absent key is nil`(
+    _ engine: Engine
+  ) throws {
     try engine.withStore { store in
       try store.put("a", "1")
       try store.put("a", "2")
@@ -19,7 +21,9 @@ import Testing
     }
   }
 
-  @Test(arguments: Engine.allCases) func `a scan goes in byte order from start to before end`(_ engine: Engine) throws {
+  @Test(arguments: Engine.allCases) func `a scan goes in byte order from start to before end`(
+    _ engine: Engine
+  ) throws {
     try engine.withStore { store in
       for key in [[0xFF], [0x00], [0x61, 0x00], [0x61], [0x7F, 0xFF], [0x80], [0x62]] as [[UInt8]] {
         var batch = WriteBatch()
@@ -29,14 +33,19 @@ import Testing
       #expect(
         try store.entries().map(\.key)
           == [[0x00], [0x61], [0x61, 0x00], [0x62], [0x7F, 0xFF], [0x80], [0xFF]])
-      #expect(try store.entries(KeyRange(from: [0x61], to: [0x80])).map(\.key) == [[0x61], [0x61, 0x00], [0x62], [0x7F, 0xFF]])
+      #expect(
+        try store.entries(KeyRange(from: [0x61], to: [0x80])).map(\.key) == [
+          [0x61], [0x61, 0x00], [0x62], [0x7F, 0xFF],
+        ])
       #expect(try store.entries(KeyRange(prefix: [0x61])).map(\.key) == [[0x61], [0x61, 0x00]])
       #expect(try store.entries(KeyRange(prefix: [0xFF])).map(\.key) == [[0xFF]])
       #expect(try store.entries(KeyRange(from: [0x62], to: [0x62])).isEmpty)
     }
   }
 
-  @Test(arguments: Engine.allCases) func `a scan stops when its body says so and passes errors on`(_ engine: Engine) throws {
+  @Test(arguments: Engine.allCases) func `a scan stops when its body says so and passes errors on`(
+    _ engine: Engine
+  ) throws {
     try engine.withStore { store in
       for key in ["a", "b", "c"] { try store.put(key, "") }
       var seen = 0
@@ -51,7 +60,9 @@ import Testing
     }
   }
 
-  @Test(arguments: Engine.allCases) func `within a batch the later change of a key wins`(_ engine: Engine) throws {
+  @Test(arguments: Engine.allCases) func `within a batch the later change of a key wins`(_ engine: Engine)
+    throws
+  {
     try engine.withStore { store in
       try store.put("k3", "old")
       var batch = WriteBatch()
@@ -69,7 +80,8 @@ import Testing
     }
   }
 
-  @Test(arguments: Engine.allCases) func `a snapshot keeps the state it was taken at`(_ engine: Engine) throws {
+  @Test(arguments: Engine.allCases) func `a snapshot keeps the state it was taken at`(_ engine: Engine) throws
+  {
     try engine.withStore { store in
       for key in ["a", "b", "c"] { try store.put(key, "1") }
       let snapshot = store.snapshot()
@@ -86,7 +98,9 @@ import Testing
     }
   }
 
-  @Test(arguments: Engine.allCases) func `a scan sees one state though its body writes`(_ engine: Engine) throws {
+  @Test(arguments: Engine.allCases) func `a scan sees one state though its body writes`(_ engine: Engine)
+    throws
+  {
     try engine.withStore { store in
       for key in ["a", "b", "c"] { try store.put(key, "1") }
       var seen: [[UInt8]] = []
@@ -120,7 +134,9 @@ import Testing
     }
   }
 
-  @Test(arguments: Engine.allCases) func `every call on a closed store throws unavailable`(_ engine: Engine) throws {
+  @Test(arguments: Engine.allCases) func `every call on a closed store throws unavailable`(_ engine: Engine)
+    throws
+  {
     try engine.withStore { store in
       try store.put("a", "1")
       store.close()
@@ -135,7 +151,8 @@ import Testing
     }
   }
 
-  @Test(arguments: Engine.allCases) func `random operations agree with a dictionary`(_ engine: Engine) throws {
+  @Test(arguments: Engine.allCases) func `random operations agree with a dictionary`(_ engine: Engine) throws
+  {
     var generator = SeededGenerator()
     let seed = generator.seed
     try engine.withStore { store in
@@ -198,9 +215,12 @@ import Testing
     return batch
   }
 
-  private func sorted(_ model: [[UInt8]: [UInt8]], in range: KeyRange = KeyRange(from: [], to: nil)) -> [Entry] {
+  private func sorted(_ model: [[UInt8]: [UInt8]], in range: KeyRange = KeyRange(from: [], to: nil))
+    -> [Entry]
+  {
     model.filter { key, _ in
-      !key.lexicographicallyPrecedes(range.start) && (range.end.map { key.lexicographicallyPrecedes($0) } ?? true)
+      !key.lexicographicallyPrecedes(range.start)
+        && (range.end.map { key.lexicographicallyPrecedes($0) } ?? true)
     }
     .map { Entry(key: $0.key, value: $0.value) }
     .sorted { $0.key.lexicographicallyPrecedes($1.key) }

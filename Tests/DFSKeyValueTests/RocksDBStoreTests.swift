@@ -1,8 +1,9 @@
 import DFSCore
-@testable import DFSKeyValue
 import Foundation
 import TestSupport
 import Testing
+
+@testable import DFSKeyValue
 
 @Suite struct RocksDBStoreTests {
   @Test func `what was synced is there after the store is opened again`() throws {
@@ -88,9 +89,15 @@ import Testing
   }
 
   @Test(arguments: [
-    ("IO error: No space left on device: While appending to file: /x/1.log: No space left on device", "EXHAUSTED"),
+    (
+      "IO error: No space left on device: While appending to file: /x/1.log: No space left on device",
+      "EXHAUSTED"
+    ),
     ("IO error: While fdatasync: /x/000004.log: Input/output error", "OUTCOME_UNKNOWN"),
-    ("IO error: No space left on device: While fdatasync: /x/4.log: No space left on device", "OUTCOME_UNKNOWN"),
+    (
+      "IO error: No space left on device: While fdatasync: /x/4.log: No space left on device",
+      "OUTCOME_UNKNOWN"
+    ),
     ("IO error: While appending to file: /x/000004.log: Input/output error", "OUTCOME_UNKNOWN"),
     ("Corruption: block checksum mismatch", "CORRUPT"),
     ("Corruption: CRC mismatch", "CORRUPT"),

@@ -1,0 +1,95 @@
+import DFSCore
+import DFSKeyValue
+import Foundation
+import TestSupport
+import Testing
+
+@testable import DFSChunkStore
+
+/// What only real files and RocksDB can show.
+@Suite struct LocalDiskTests {
+  @Test func `a store opened again has its chunks, counts and bytes`() throws {
+    let temporary = try TemporaryDirectory("dfs-chunks")
+    let chunks = [
+      TestChunk(1, length: 3_000), TestChunk(2, group: 2, length: 400_000), TestChunk(3, length: 200_000),
+    ]
+    let before: (StoreCounts, ByteCount)
+    do {
+      let store = try StoreUnderTest.openDisk(temporary.path + "/data")
+      for chunk in chunks { try chunk.write(to: store) }
+      before = (store.counts(), try store.space().chunks)
+      store.close()
+    }
+    let store = try StoreUnderTest.openDisk(temporary.path + "/data")
+    defer { store.close() }
+    for chunk in chunks { #expect(try chunk.read(from: store) == chunk.bytes) }
+    #expect(store.counts() == before.0)
+    #expect(try store.space().chunks == before.1)
+    #expect(store.openReport == OpenReport())
+  }
+
+  @Test func `a damaged store of small chunks is set aside, the files are served on`() throws {
+    let temporary = try TemporaryDirectory("dfs-chunks")
+    let path = temporary.path + "/data"
+    let (small, large) = (TestChunk(1, length: 3_000), TestChunk(2, length: 400_000))
+    do {
+      let store = try StoreUnderTest.openDisk(path)
+      for inode in 10..<40 as Range<UInt64> { try TestChunk(inode, length: 2_000).write(to: store) }
+      try small.write(to: store)
+      try large.write(to: store)
+      store.close()
+    }
+    let directory = URL(fileURLWithPath: path + "/small")
+    let log = try #require(
+      try FileManager.default.contentsOfDirectory(at: directory, includingPropertiesForKeys: nil)
+        .first { $0.pathExtension == "log" })
+    var bytes = try Data(contentsOf: log)
+    bytes[bytes.count / 2] ^= 0x10
+    try bytes.write(to: log)
+    for number in 1...2 {
+      let store = try StoreUnderTest.openDisk(path)
+      #expect((store.openReport.setAside != nil) == (number == 1))
+      #expect(try large.read(from: store) == large.bytes)
+      if number == 1 {
+        #expect(store.openReport.reason?.isEmpty == false)
+        #expect(try store.stat(small.id, in: small.group) == nil)
+        try small.write(to: store)
+      }
+      #expect(try small.read(from: store) == small.bytes)
+      store.close()
+    }
+  }
+
+  @Test func `deleted small chunks give their space back when enough has gathered`() throws {
+    let temporary = try TemporaryDirectory("dfs-chunks")
+    let store = try StoreUnderTest.openDisk(temporary.path + "/data")
+    defer { store.close() }
+    let chunks = (1...60).map { TestChunk(UInt64($0), length: 100_000) }
+    for chunk in chunks { try chunk.write(to: store) }
+    #expect(try store.compactIfNeeded() == .notNeeded)
+    #expect(try store.delete(chunks.dropLast(5).map(\.id), in: chunks[0].group).count == 55)
+    // What is in the memtable is no file yet: a compaction writes it first.
+    try store.small.compactForTests()
+    #expect(try store.small.deadBytes() < .mib(1))
+    for chunk in chunks.suffix(5) { #expect(try chunk.read(from: store) == chunk.bytes) }
+    #expect(try store.compactIfNeeded() == .notNeeded)
+  }
+
+  @Test func `sixteen writers share directory syncs and all succeed`() throws {
+    let temporary = try TemporaryDirectory("dfs-chunks")
+    let store = try StoreUnderTest.openDisk(temporary.path + "/data")
+    defer { store.close() }
+    DispatchQueue.concurrentPerform(iterations: 16) { thread in
+      do {
+        try TestChunk(UInt64(thread + 1), group: UInt32(thread % 2), length: 300_000).write(to: store)
+      } catch {
+        Issue.record(error)
+      }
+    }
+    #expect(store.counts().chunks == 16)
+  }
+}
+
+extension SmallChunks {
+  func compactForTests() throws { _ = try compact() }
+}
