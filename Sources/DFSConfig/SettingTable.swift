@@ -41,7 +41,7 @@ package enum SettingTable {
       "transport.max_message", .bytes(.kib(64)...(.mib(64))), "4 MiB",
       "The largest message of a control call; chunk data is cut into smaller messages anyway"),
     SettingKey(
-      "transport.stream_window", .bytes(.kib(64)...(.gib(1))), "16 MiB",
+      "transport.stream_window", .bytes(.kib(64)...(.gib(1))), "4 MiB",
       "How much one stream may send before its reader has taken some"),
     SettingKey(
       "transport.connection_window", .bytes(.kib(64)...(.gib(2) - ByteCount(1))), "64 MiB",
@@ -49,15 +49,15 @@ package enum SettingTable {
     SettingKey(
       "transport.frame_size", .bytes(.kib(16)...(.mib(16) - ByteCount(1))), "256 KiB",
       "The largest HTTP/2 frame that is accepted"),
-    SettingKey("transport.max_streams", .count(1...100_000), "1024", "Open calls per connection"),
+    SettingKey("transport.max_streams", .count(1...100_000), "1000", "Open calls per connection"),
     SettingKey("transport.max_connections", .count(1...1_000_000), "10000", "Open connections per server"),
     SettingKey(
-      "transport.max_header_list", .bytes(.kib(1)...(.mib(1))), "16 KiB", "The metadata of one call"),
+      "transport.max_header_list", .bytes(.kib(1)...(.mib(1))), "32 KiB", "The metadata of one call"),
     SettingKey(
-      "transport.keepalive_interval", .duration(.milliseconds(100)...(.seconds(86_400))), "10s",
+      "transport.keepalive_interval", .duration(.milliseconds(100)...(.seconds(86_400))), "30s",
       "A connection that was silent for so long is asked for a sign of life"),
     SettingKey(
-      "transport.keepalive_timeout", .duration(.milliseconds(100)...(.seconds(3600))), "3s",
+      "transport.keepalive_timeout", .duration(.milliseconds(100)...(.seconds(3600))), "10s",
       "How long that sign may take before the connection counts as dead"),
     SettingKey(
       "transport.idle_timeout", .duration(.zero...(.seconds(604_800))), "10m",
@@ -66,7 +66,7 @@ package enum SettingTable {
       "transport.max_age", .duration(.zero...(.seconds(31_536_000))), "0s",
       "A connection is drained at this age, so that load spreads again; 0 keeps it"),
     SettingKey(
-      "transport.connect_timeout", .duration(.milliseconds(10)...(.seconds(300))), "2s",
+      "transport.connect_timeout", .duration(.milliseconds(10)...(.seconds(300))), "3s",
       "How long one attempt to connect may take"),
     SettingKey(
       "transport.drain_grace", .duration(.zero...(.seconds(86_400))), "30s",
@@ -91,7 +91,7 @@ package enum SettingTable {
       "coordinator.out_after", .duration(.seconds(2)...(.seconds(604_800))), "60s",
       "A datanode that was silent for so long loses its place, and its copies are made again"),
     SettingKey(
-      "coordinator.upload_lease", .duration(.seconds(5)...(.seconds(86_400))), "60s",
+      "coordinator.upload_lease", .duration(.seconds(5)...(.seconds(86_400))), "120s",
       "An upload that its client does not renew is aborted after this"),
     SettingKey(
       "coordinator.pin_lease", .duration(.seconds(5)...(.seconds(86_400))), "60s",
@@ -102,10 +102,10 @@ package enum SettingTable {
     SettingKey(
       "coordinator.snapshot_limit", .count(1...10_000), "64", "How many listings may hold a revision at once"),
     SettingKey(
-      "coordinator.reap_grace", .duration(.zero...(.seconds(2_592_000))), "60s",
+      "coordinator.reap_grace", .duration(.zero...(.seconds(2_592_000))), "120s",
       "Chunks of removed files are deleted from the disks not before this"),
     SettingKey(
-      "coordinator.result_retention", .duration(.seconds(60)...(.seconds(2_592_000))), "24h",
+      "coordinator.result_retention", .duration(.seconds(3600)...(.seconds(2_592_000))), "2h",
       "How long the result of a change is remembered for a client that asks again"),
     SettingKey(
       "coordinator.queue_limit", .count(16...1_000_000), "4096",
@@ -141,7 +141,7 @@ package enum SettingTable {
       "Memory for bytes on their way to the disk, of all transfers together"),
     SettingKey("datanode.max_transfers", .count(1...100_000), "256", "Chunks that may be written at once"),
     SettingKey(
-      "datanode.straggler_timeout", .duration(.milliseconds(100)...(.seconds(600))), "3s",
+      "datanode.straggler_timeout", .duration(.milliseconds(100)...(.seconds(600))), "2500ms",
       "A member of the group that lags so long is left behind, and repaired later"),
     SettingKey(
       "datanode.heartbeat_interval", .duration(.milliseconds(100)...(.seconds(60))), "1s",
@@ -154,14 +154,17 @@ package enum SettingTable {
   private static let client: [SettingKey] = [
     SettingKey("client.parallelism", .count(1...256), "4", "Chunks in flight at once"),
     SettingKey(
-      "client.memory_budget", .bytes(.mib(4)...(.gib(64))), "64 MiB",
+      "client.memory_budget", .bytes(.mib(4)...(.gib(64))), "32 MiB",
       "Memory for bytes that are on their way, or kept until they are acknowledged"),
     SettingKey(
-      "client.timeout", .duration(.milliseconds(100)...(.seconds(86_400))), "60s",
+      "client.timeout", .duration(.milliseconds(100)...(.seconds(86_400))), "30s",
       "How long one step may take, waiting for a coordinator or a datanode to come back included"),
     SettingKey(
-      "client.stall_timeout", .duration(.milliseconds(100)...(.seconds(600))), "3s",
-      "A datanode that is silent so long in the middle of a chunk is given up for another"),
+      "client.stall_timeout", .duration(.milliseconds(100)...(.seconds(600))), "2500ms",
+      "A datanode that is silent so long in the middle of a read is given up for another"),
+    SettingKey(
+      "client.write_stall_timeout", .duration(.milliseconds(100)...(.seconds(600))), "10s",
+      "The same for writes, where the datanode itself waits for disks and for its peers"),
     SettingKey(
       "client.hedge_after", .duration(.zero...(.seconds(60))), "100ms",
       "A read that has not begun to answer is also asked of a second datanode; 0 never"),

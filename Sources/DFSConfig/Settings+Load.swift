@@ -232,6 +232,7 @@ extension ClientSettings {
     memoryBudget = reader.bytes("client.memory_budget")
     timeout = reader.duration("client.timeout")
     stallTimeout = reader.duration("client.stall_timeout")
+    writeStallTimeout = reader.duration("client.write_stall_timeout")
     hedgeAfter = hedge == .zero ? nil : hedge
     spool = reader.text("client.spool")
   }

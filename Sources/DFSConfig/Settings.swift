@@ -91,6 +91,7 @@ package struct ClientSettings: Sendable, Equatable {
   package var memoryBudget: ByteCount
   package var timeout: Duration
   package var stallTimeout: Duration
+  package var writeStallTimeout: Duration
   /// `nil` never asks a second datanode.
   package var hedgeAfter: Duration?
   /// `nil` for the system's temporary directory.

@@ -20,4 +20,17 @@ package enum MetricNames {
   package static let datanodeCorruptChunksTotal = "dfs_datanode_corrupt_chunks_total"
   package static let datanodeStragglersTotal = "dfs_datanode_stragglers_total"
   package static let datanodeSyncSeconds = "dfs_datanode_sync_seconds"
+
+  // Calls, both roles
+  package static let rpcHandledCalls = "dfs_rpc_handled_calls"
+  package static let rpcFailedCalls = "dfs_rpc_failed_calls"
+  package static let rpcActiveCalls = "dfs_rpc_active_calls"
+  package static let rpcHandlingSeconds = "dfs_rpc_handling_seconds"
+
+  // Connections, both roles
+  package static let transportAcceptedConnections = "dfs_transport_accepted_connections"
+  package static let transportOpenConnections = "dfs_transport_open_connections"
+  package static let transportRefusedPeers = "dfs_transport_refused_peers"
+  package static let transportReceivedBytes = "dfs_transport_received_bytes"
+  package static let transportSentBytes = "dfs_transport_sent_bytes"
 }
