@@ -29,7 +29,7 @@ WORKDIR /data
 VOLUME /data
 EXPOSE 7400 7401
 # The cluster answers, as seen from here; DFS_COORDINATORS says where it is.
-HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 CMD ["dfsd", "status"]
+HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 CMD ["dfsd", "health"]
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["dfsd"]
 CMD ["--help"]
