@@ -86,6 +86,13 @@ final class ForeignProcess: Sendable {
     throw Failed(description: "it ended: \(errors)")
   }
 
+  /// All that is left of standard output, to its end.
+  func rest() async -> [String] {
+    var rest: [String] = []
+    for await line in lines { rest.append(line) }
+    return rest
+  }
+
   func send(_ line: String) { input.write(Data((line + "\n").utf8)) }
 
   /// Closes its standard input.

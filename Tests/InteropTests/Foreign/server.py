@@ -21,6 +21,14 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 messages, services = grpc.protos_and_services("interop.proto")
 
 
+class Call:
+    """Whether a call is over, and whether its handler came to its end before."""
+
+    def __init__(self):
+        self.over = threading.Event()
+        self.has_finished = False
+
+
 class Echo(services.EchoServicer):
     def __init__(self):
         self.lock = threading.Lock()
@@ -28,18 +36,21 @@ class Echo(services.EchoServicer):
         self.cancelled = 0
 
     def begin(self, context):
+        call = Call()
+        def ended():
+            call.over.set()
+            if not call.has_finished:
+                with self.lock:
+                    self.cancelled += 1
         with self.lock:
             self.started += 1
-        over = threading.Event()
-        context.add_callback(over.set)
-        return over
+        context.add_callback(ended)
+        return call
 
-    def pause(self, request, context, over):
+    def pause(self, request, context, call):
         if request.delay_ms == 0:
             return
-        if over.wait(None if request.delay_ms < 0 else request.delay_ms / 1000):
-            with self.lock:
-                self.cancelled += 1
+        if call.over.wait(None if request.delay_ms < 0 else request.delay_ms / 1000):
             context.abort(grpc.StatusCode.CANCELLED, "cancelled")
 
     def answer(self, request, context, number):
@@ -52,9 +63,10 @@ class Echo(services.EchoServicer):
             payload=request.payload, messages=number, metadata=lines,
             deadline_ms=int(left * 1000) if left is not None and left < 1e6 else 0, peer=context.peer())
 
-    def end(self, request, context):
+    def end(self, request, context, call):
         if not request.status:
             return
+        call.has_finished = True
         code = next(code for code in grpc.StatusCode if code.value[0] == request.status)
         if not request.reason:
             context.abort(code, request.message)
@@ -65,37 +77,41 @@ class Echo(services.EchoServicer):
             status_pb2.Status(code=request.status, message=request.message, details=[detail])))
 
     def Unary(self, request, context):
-        over = self.begin(context)
-        self.pause(request, context, over)
-        self.end(request, context)
+        call = self.begin(context)
+        self.pause(request, context, call)
+        self.end(request, context, call)
+        call.has_finished = True
         return self.answer(request, context, 0)
 
     def Expand(self, request, context):
-        over = self.begin(context)
+        call = self.begin(context)
         for number in range(request.count):
-            self.pause(request, context, over)
+            self.pause(request, context, call)
             yield self.answer(request, context, number)
-        self.end(request, context)
+        self.end(request, context, call)
+        call.has_finished = True
 
     def Collect(self, requests, context):
-        over = self.begin(context)
+        call = self.begin(context)
         total = count = 0
         for request in requests:
-            self.pause(request, context, over)
+            self.pause(request, context, call)
             total += len(request.payload)
             count += 1
-            self.end(request, context)
+            self.end(request, context, call)
+        call.has_finished = True
         return messages.EchoResponse(total=total, messages=count)
 
     def Chat(self, requests, context):
-        over = self.begin(context)
+        call = self.begin(context)
         count = 0
         for request in requests:
             for _ in range(max(request.count, 1)):
-                self.pause(request, context, over)
+                self.pause(request, context, call)
                 yield self.answer(request, context, count)
                 count += 1
-            self.end(request, context)
+            self.end(request, context, call)
+        call.has_finished = True
 
     def Statistics(self, request, context):
         with self.lock:
