@@ -41,6 +41,8 @@ final class ChannelLane: Sendable {
     /// Numbers waiters, openers and connections.
     var lastID: UInt64 = 0
     var opener: (id: UInt64, task: Task<Void, Never>)?
+    /// Why the last attempt failed.
+    var lastFailure: DFSError?
 
     mutating func nextID() -> UInt64 {
       lastID += 1
@@ -86,7 +88,9 @@ final class ChannelLane: Sendable {
   ) {
     let timer = deadline.map { deadline in
       executor.loop.scheduleTask(in: Self.timeLeft(until: deadline)) { [weak self] () -> Void in
-        self?.release(id, DFSError(.deadlineExceeded, "there was no connection before the deadline"))
+        guard let self else { return }
+        let reason = state.withLock { $0.lastFailure }
+        release(id, DFSError(.deadlineExceeded, "there was no connection before the deadline", cause: reason))
       }
     }
     let waiter = Waiter(patience: patience, continuation: continuation, timer: timer)
@@ -204,6 +208,7 @@ final class ChannelLane: Sendable {
 
   private func failed(_ error: DFSError, as opener: UInt64) -> Work? {
     let (work, refused): (Work?, [Waiter]) = state.withLock { state in
+      state.lastFailure = error
       guard state.opener?.id == opener else { return (nil, []) }
       switch state.channel.didFailToConnect(error, now: .now, using: &state.random) {
       case .connect(let endpoint): return (.connect(endpoint), [])

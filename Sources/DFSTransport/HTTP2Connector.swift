@@ -14,7 +14,8 @@ package struct HTTP2Connector: Sendable {
   package init() {}
 
   /// Connects to `endpoint` on the loop of `executor`, trying every address of the host (RFC 8305), and returns
-  /// when the connection works. `delegate` is asked for on the loop. Throws `.unavailable`.
+  /// when the connection works. `delegate` is asked for on the loop. Throws `.unavailable`, or `.unauthenticated` when
+  /// one side does not accept the other's certificate.
   package func connect(
     to endpoint: Endpoint, on executor: LoopExecutor, loops: NetworkLoops, logger: Logger,
     delegate: @escaping @Sendable (HTTP2Session) -> any HTTP2SessionDelegate
@@ -56,7 +57,9 @@ package struct HTTP2Connector: Sendable {
     do {
       return try await ready.futureResult.get()
     } catch {
-      throw DFSError(.unavailable, "cannot connect to \(endpoint)", cause: error)
+      // Whom the peer does not trust, or who does not trust the peer, has to change something first.
+      let code = (error as? DFSError)?.code == .unauthenticated ? DFSError.Code.unauthenticated : .unavailable
+      throw DFSError(code, "cannot connect to \(endpoint)", cause: error)
     }
   }
 }
