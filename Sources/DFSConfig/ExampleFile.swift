@@ -1,6 +1,6 @@
 /// `cluster.example.yaml`, written from the table: every key with its meaning, unit, range and default.
 ///
-/// A test compares the file in the repository with this text; `dfsd check-config --example` prints it.
+/// A test compares the file in the repository with this text.
 package enum ExampleFile {
   package static var text: String {
     var lines = [
