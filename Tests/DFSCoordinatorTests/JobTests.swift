@@ -1,0 +1,265 @@
+import DFSCore
+import DFSMetadata
+import DFSWire
+import Logging
+import Synchronization
+import TestSupport
+import Testing
+
+@testable import DFSCoordinator
+
+extension CoordinatorScene {
+  var reaper: ReapCondemned {
+    ReapCondemned(
+      namespace: coordinator.namespace, cluster: coordinator.cluster, channels: coordinator.channels, disk: disk,
+      logger: Self.silence)
+  }
+
+  /// Steps until the job has nothing to do at once.
+  func exhaust(_ job: some Job) async throws {
+    for _ in 0..<10_000 where try await job.step() != .atOnce { return }
+    throw DFSError(.internal, "\(job.name) does not come to an end")
+  }
+}
+
+@Suite(.timeLimit(.minutes(1)))
+struct `Jobs of a coordinator` {
+  @Test func `a removed file is reaped on every member after its grace, then forgotten`() async throws {
+    let datanodes = ScriptedDataNodes()
+    try await datanodes.serve { address in
+      try await CoordinatorScene.run { scene in
+        let nodes = try await scene.join(3, address: address)
+        let file = try await ScriptedUpload.put("/a", by: nodes, at: scene, chunks: 5)
+        try await scene.remove("/a")
+        try await scene.exhaust(scene.reaper)
+        #expect(datanodes.orders.isEmpty, "the grace is not over")
+        scene.time.pass(.seconds(121))
+        for node in nodes { try await node.beat(at: scene) }
+        datanodes.refuse([2])
+        try await scene.exhaust(scene.reaper)
+        #expect(try await scene.status().condemned == 1, "a member that does not answer holds it back")
+        datanodes.refuse([])
+        try await scene.exhaust(scene.reaper)
+        #expect(try await scene.status().condemned == 0)
+        for node in 1...3 as ClosedRange<UInt64> {
+          let orders = Set(datanodes.orders.filter { $0.node == node })
+          #expect(orders.reduce(0) { $0 + $1.count } == 5)
+          #expect(orders.allSatisfy { $0.inode == file.inode && $0.epoch == scene.coordinator.namespace.epoch })
+        }
+      }
+    }
+  }
+
+  @Test func `a pinned version waits, one whose member is down too, and others pass by`() async throws {
+    let datanodes = ScriptedDataNodes()
+    try await datanodes.serve { address in
+      try await CoordinatorScene.run { scene in
+        let nodes = try await scene.join(3, address: address)
+        let file = try await ScriptedUpload.put("/a", by: nodes, at: scene)
+        try await ScriptedUpload.put("/b", by: nodes, at: scene)
+        try await scene.remove("/a")
+        try await scene.remove("/b")
+        scene.time.pass(.seconds(119))
+        var pin = WirePinVersionRequest()
+        pin.inodes = [file.inode, 999]
+        #expect(try await scene.call(CoordinatorMethods.pinVersion, pin).gone == [999])
+        scene.time.pass(.seconds(2))
+        for node in nodes { try await node.beat(at: scene) }
+        try await scene.exhaust(scene.reaper)
+        #expect(try await scene.status().condemned == 1)
+        scene.time.pass(.seconds(61))
+        for node in nodes.dropLast() { try await node.beat(at: scene) }
+        _ = try await WatchNodes(service: scene.coordinator.service).step()
+        try await scene.exhaust(scene.reaper)
+        #expect(try await scene.status().condemned == 1)
+        try await nodes[2].reregister(at: scene)
+        try await scene.exhaust(scene.reaper)
+        #expect(try await scene.status().condemned == 0)
+      }
+    }
+  }
+
+  @Test func `a removed tree goes, level by level`() async throws {
+    let datanodes = ScriptedDataNodes()
+    try await datanodes.serve { address in
+      try await CoordinatorScene.run { scene in
+        let nodes = try await scene.join(3, address: address)
+        for number in 0..<3 {
+          try await scene.putInline("/t/\(number)/small", [1], makeParents: true)
+          try await ScriptedUpload.put("/t/\(number)/large", by: nodes, at: scene, chunks: 2)
+        }
+        try await scene.remove("/t", recursive: true)
+        scene.time.pass(.seconds(121))
+        for node in nodes { try await node.beat(at: scene) }
+        try await scene.exhaust(scene.reaper)
+        let status = try await scene.status()
+        #expect(status.condemned == 0 && status.files == 0 && status.directories == 1)
+        #expect(datanodes.orders.filter { $0.node == 1 }.reduce(0) { $0 + $1.count } == 6)
+      }
+    }
+  }
+
+  @Test func `an upload whose lease ends is aborted and its chunks reaped`() async throws {
+    let datanodes = ScriptedDataNodes()
+    try await datanodes.serve { address in
+      try await CoordinatorScene.run { scene in
+        let nodes = try await scene.join(3, address: address)
+        _ = try await ScriptedUpload("/a", at: scene, chunks: 3)
+        let job = ExpireUploads(namespace: scene.coordinator.namespace, logger: CoordinatorScene.silence)
+        try await scene.exhaust(job)
+        #expect(try await scene.status().openUploads == 1)
+        scene.time.pass(.seconds(121))
+        try await scene.exhaust(job)
+        #expect(try await scene.status().openUploads == 0)
+        scene.time.pass(.seconds(121))
+        for node in nodes { try await node.reregister(at: scene) }
+        try await scene.exhaust(scene.reaper)
+        #expect(datanodes.orders.filter { $0.node == 3 }.reduce(0) { $0 + $1.count } == 3)
+      }
+    }
+  }
+
+  @Test func `the watch declares nodes down and out, durably, and plans for those that come`() async throws {
+    try await CoordinatorScene.run { scene in
+      let watch = WatchNodes(service: scene.coordinator.service)
+      var nodes = try await scene.join(4)
+      for _ in 0..<3 {
+        _ = try await watch.step()
+        scene.time.pass(.seconds(1))
+      }
+      #expect(try await scene.status().groups == 133)
+      for _ in 0..<9 {
+        scene.time.pass(.seconds(8))
+        for node in nodes.prefix(3) { try await node.beat(at: scene) }
+        _ = try await watch.step()
+      }
+      var status = try await scene.status()
+      #expect(status.nodesUp == 3 && status.nodesOut == 1)
+      #expect(try scene.coordinator.namespace.view().node(NodeID(rawValue: 4))?.state == .out)
+      try await nodes[3].register(at: scene)
+      #expect(try scene.coordinator.namespace.view().node(NodeID(rawValue: 4))?.state == .active)
+      var fifth = ScriptedNode(5)
+      try await fifth.register(at: scene)
+      for _ in 0..<4 {
+        _ = try await watch.step()
+        scene.time.pass(.seconds(1))
+      }
+      status = try await scene.status()
+      #expect(status.nodesUp == 5 && status.groups == 166)
+      let list = try await scene.call(CoordinatorMethods.listNodes, WireListNodesRequest())
+      #expect(list.nodes.map(\.address.node) == [1, 2, 3, 4, 5])
+      #expect(list.nodes.allSatisfy { $0.slots > 60 && $0.state == .up })
+      let groups = try await scene.call(CoordinatorMethods.getGroups, WireGetGroupsRequest())
+      #expect(groups.groups.count == 166 && groups.nodes.count == 5 && !groups.hasNextGroup)
+    }
+  }
+
+  @Test func `a report is believed when the node's own look confirms it`() async throws {
+    let datanodes = ScriptedDataNodes()
+    try await datanodes.serve { address in
+      try await CoordinatorScene.run { scene in
+        let nodes = try await scene.join(3, address: address)
+        let file = try await ScriptedUpload.put("/a", by: nodes, at: scene, chunks: 2)
+        let chunks = try await scene.lookup("/a").chunks
+        let id = ChunkID(inode: InodeID(rawValue: file.inode), index: 1)
+        datanodes.spoil(id)
+        var request = WireReportReplicasRequest()
+        for node in [1, 2] as [UInt64] {
+          for chunk in chunks {
+            var report = WireReplicaReport()
+            report.chunk = WireChunkId(ChunkID(inode: InodeID(rawValue: file.inode), index: chunk.index))
+            report.group = chunk.group
+            report.node = node
+            report.fault = .corrupt
+            request.reports += [report, report]
+          }
+        }
+        _ = try await scene.call(CoordinatorMethods.reportReplicas, request)
+        let job = VerifyReports(
+          cluster: scene.coordinator.cluster, reports: scene.coordinator.service.reports,
+          channels: scene.coordinator.channels, logger: CoordinatorScene.silence)
+        try await scene.exhaust(job)
+        #expect(datanodes.looks == 4)
+        #expect(try await scene.status().badReplicas == 2)
+        _ = try await scene.call(CoordinatorMethods.reportReplicas, request)
+        try await scene.exhaust(job)
+        #expect(try await scene.status().badReplicas == 2, "what was found bad is counted once")
+      }
+    }
+  }
+
+  @Test func `chunks of degraded groups are counted`() async throws {
+    try await CoordinatorScene.run { scene in
+      let nodes = try await scene.join(3)
+      let upload = try await ScriptedUpload("/a", at: scene)
+      let chunks = try upload.sealedChunks(by: Array(nodes.dropLast()))
+      _ = try await scene.call(CoordinatorMethods.commitUpload, upload.commitRequest(chunks, at: scene))
+      let job = CountDegraded(
+        namespace: scene.coordinator.namespace, cluster: scene.coordinator.cluster, disk: scene.disk)
+      try await scene.exhaust(job)
+      let status = try await scene.status()
+      #expect(status.chunksAtRisk == 1)
+      #expect(status.groupsUnreadable == 0 && status.groupsUnwritable == 0)
+    }
+  }
+
+  @Test func `runs of condemned chunks are ordered together`() {
+    func chunk(_ inode: UInt64, _ index: UInt32, _ group: UInt32) -> CondemnedChunk {
+      CondemnedChunk(
+        group: GroupID(rawValue: group), chunk: ChunkID(inode: InodeID(rawValue: inode), index: index))
+    }
+    let runs = ReapPlan.runs(of: [
+      chunk(1, 2, 7), chunk(1, 0, 7), chunk(1, 1, 7), chunk(1, 4, 7), chunk(2, 5, 7), chunk(1, 3, 8),
+      chunk(1, .max, 9),
+    ])
+    #expect(runs.map(\.first) == [0, 4, 5, 3, .max])
+    #expect(runs.map(\.count) == [3, 1, 1, 1, 1])
+  }
+
+  @Test func `a failing job waits longer each time and goes on`() async {
+    struct Flaky: Job {
+      let name = "flaky"
+      let attempts = Counted()
+      func step() async throws -> Pace {
+        if attempts.next() <= 3 { throw DFSError(.unavailable, "not yet") }
+        return .after(.seconds(5))
+      }
+    }
+    let (clock, job) = (ManualClock(), Flaky())
+    let runner = JobRunner(jobs: [job], clock: clock, logger: CoordinatorScene.silence)
+    await withTaskGroup(of: Void.self) { group in
+      group.addTask { await runner.run() }
+      for (attempt, pause) in [(1, 500), (2, 1000), (3, 2000), (4, 5000)] {
+        while clock.sleeperCount == 0 { await Task.yield() }
+        #expect(job.attempts.value == attempt)
+        clock.advance(by: .milliseconds(pause - 1))
+        #expect(clock.sleeperCount == 1)
+        clock.advance(by: .milliseconds(1))
+        while job.attempts.value == attempt { await Task.yield() }
+      }
+      group.cancelAll()
+    }
+    #expect(runner.status.first?.failures == 3)
+    #expect(runner.status.first?.lastError == nil)
+  }
+}
+
+/// Counts the attempts of a job.
+private final class Counted: Sendable {
+  private let count = Mutex(0)
+  var value: Int { count.withLock { $0 } }
+  func next() -> Int {
+    count.withLock { count in
+      count += 1
+      return count
+    }
+  }
+}
+
+extension ScriptedNode {
+  func reregister(at scene: CoordinatorScene) async throws {
+    var node = self
+    try await node.register(at: scene)
+    try await node.beat(at: scene)
+  }
+}
