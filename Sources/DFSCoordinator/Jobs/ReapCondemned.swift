@@ -46,10 +46,12 @@ package struct ReapCondemned: Job {
     let start = walk.position.withLock { $0 }
     let (plan, last) = try await collect(from: start)
     let done = await carryOut(plan)
-    let unfinished = try await forget(plan.parts.filter { done.isSuperset(of: $0.nodes) }.map(\.page))
+    let gone = plan.parts.filter { done.isSuperset(of: $0.nodes) }.map(\.page)
+    let unfinished = try await forget(gone)
     // A record that has further pages is met again at its own place.
     if unfinished == 0 { walk.position.withLock { $0 = last } }
-    return last != nil || unfinished > 0 ? .atOnce : .after(.seconds(2))
+    // What was in a tree is condemned only now, so a walk that achieved something is not the last.
+    return last != nil || !gone.isEmpty ? .atOnce : .after(.seconds(2))
   }
 
   /// Pages from `start` on; and where to go on, `nil` at the end.

@@ -56,7 +56,7 @@ extension NamespaceView {
     of inode: InodeID, from first: UInt64, count: Int, known: (page: ManifestPage, rows: [PlacementGroup])? = nil
   ) throws -> ([WireChunkReference], [PlacementGroup]) {
     var chunks: [ChunkReference] = []
-    var number = UInt32(exactly: first / UInt64(Limits.segmentChunks))
+    var number: UInt32? = UInt32(clamping: first / UInt64(Limits.segmentChunks))
     while let page = number, chunks.count < count {
       let isKnown = page == 0 && known != nil
       guard let found = try isKnown ? known?.page : manifest(inode, page: page) else { break }

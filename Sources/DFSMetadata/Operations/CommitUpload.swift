@@ -70,7 +70,8 @@ extension CommitUpload {
     }
     try stored.mark(for: upload, in: &transaction)
     let file = FileRecord(
-      attributes: attributes ?? record.attributes, created: transaction.context.wallTime, policy: record.policy,
+      attributes: (attributes ?? record.attributes).dated(transaction.context.wallTime),
+      created: transaction.context.wallTime, policy: record.policy,
       size: length, chunkSize: record.chunkSize, chunkCount: chunkCount, root: root,
       contents: contents(record, stored, in: &transaction), revision: transaction.revision)
     let hasChunks = chunkCount > 0

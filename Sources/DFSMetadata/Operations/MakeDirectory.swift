@@ -88,7 +88,8 @@ extension MakeDirectory {
   ) throws -> InodeID {
     let inode = transaction.nextInode()
     let record = DirectoryRecord(
-      place: DirectoryRecord.Place(parent: parent, name: name), attributes: attributes,
+      place: DirectoryRecord.Place(parent: parent, name: name),
+      attributes: attributes.dated(transaction.context.wallTime),
       created: transaction.context.wallTime, policy: try policy ?? transaction.directory(parent).policy, revision: transaction.revision)
     transaction.insert(InodeRecord.directory(record), at: Keys.inode(inode))
     try transaction.bind(name, in: parent, to: inode, .directory)

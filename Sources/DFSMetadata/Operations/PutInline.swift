@@ -55,7 +55,7 @@ extension PutInline {
     try transaction.checkPolicy(policy)
     let place = try transaction.place(ofFile: target, precondition)
     let file = FileRecord(
-      attributes: attributes, created: transaction.context.wallTime,
+      attributes: attributes.dated(transaction.context.wallTime), created: transaction.context.wallTime,
       policy: try policy ?? transaction.directory(place.parent).policy, size: ByteCount(bytes.count),
       chunkSize: chunkSize, chunkCount: 0, root: root, contents: .inline(bytes), revision: transaction.revision)
     let inode = transaction.nextInode()

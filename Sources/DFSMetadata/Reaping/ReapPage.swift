@@ -26,4 +26,9 @@ package struct ReapPage: Sendable, Hashable {
 package struct CondemnedChunk: Sendable, Hashable {
   package var group: GroupID
   package var chunk: ChunkID
+
+  package init(group: GroupID, chunk: ChunkID) {
+    self.group = group
+    self.chunk = chunk
+  }
 }

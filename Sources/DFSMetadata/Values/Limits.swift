@@ -19,8 +19,8 @@ package enum Limits {
   package static let deepestWalk = 1100
   /// Names of a removed tree that one step of reaping deals with.
   package static let namesPerReap = 256
-  package static let userAttributes = 32
-  package static let userAttributeBytes = 4096
+  package static let userAttributes = 64
+  package static let userAttributeBytes = 16384
   package static let ownerBytes = 255
   package static let zoneBytes = 255
   package static let nodeEndpoints = 8
