@@ -1,7 +1,7 @@
 import DFSCore
 
-/// The snapshots of listings in progress: a bounded number, each for a bounded time, counted from its last use. The one that was
-/// used longest ago makes room.
+/// The snapshots of listings in progress: a bounded number, each for a bounded time from its making, because it keeps what
+/// was deleted since on disk. The oldest makes room.
 struct SnapshotTable: Sendable {
   private struct Held {
     var view: NamespaceView
