@@ -77,8 +77,40 @@ let tests: [(name: String, uses: [String], packages: [String])] =
     ("EndToEndTests", ["DFSClient", "DFSCore", "TestSupport"], []),
   ]
 
+let libraries: [Target] = [
+  .systemLibrary(name: "CNghttp2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"])]),
+  .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
+  .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+  .systemLibrary(name: "CISAL", pkgConfig: "libisal", providers: [.apt(["libisal-dev"])]),
+  .systemLibrary(name: "CLinux"),
+  .systemLibrary(name: "CRocksDB", pkgConfig: "rocksdb", providers: [.apt(["librocksdb-dev"])]),
+]
+
+let moduleTargets: [Target] = modules.map {
+  .target(
+    name: $0.name, dependencies: dependencies($0.uses, $0.packages), exclude: excludes[$0.name] ?? [],
+    resources: resources[$0.name] ?? [], swiftSettings: settings)
+}
+
+let programs: [Target] = [
+  .executableTarget(
+    name: "dfsd",
+    dependencies: dependencies(
+      rolesAndBelow, ["ArgumentParser", "Logging", "Metrics", "ServiceLifecycle", "NIO"]),
+    swiftSettings: settings),
+  .target(
+    name: "TestSupport", dependencies: dependencies(["DFSCore"], []), path: "Tests/TestSupport",
+    swiftSettings: settings),
+]
+
 /// `DFS_TESTS=A,B` builds only these test targets: for a quick turn at one module, and for partial sanitizer builds.
 let selectedTests = Context.environment["DFS_TESTS"]?.split(separator: ",").map(String.init)
+
+let testTargets: [Target] = tests.filter { selectedTests?.contains($0.name) ?? true }.map {
+  .testTarget(
+    name: $0.name, dependencies: dependencies($0.uses, $0.packages), exclude: excludes[$0.name] ?? [],
+    swiftSettings: settings)
+}
 
 let package = Package(
   name: "dfs",
@@ -99,32 +131,5 @@ let package = Package(
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
   ],
-  targets: [
-    .systemLibrary(name: "CNghttp2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"])]),
-    .systemLibrary(name: "COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
-    .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
-    .systemLibrary(name: "CISAL", pkgConfig: "libisal", providers: [.apt(["libisal-dev"])]),
-    .systemLibrary(name: "CLinux"),
-    .systemLibrary(name: "CRocksDB", pkgConfig: "rocksdb", providers: [.apt(["librocksdb-dev"])]),
-  ]
-    + modules.map {
-      .target(
-        name: $0.name, dependencies: dependencies($0.uses, $0.packages), exclude: excludes[$0.name] ?? [],
-        resources: resources[$0.name] ?? [], swiftSettings: settings)
-    }
-    + [
-      .executableTarget(
-        name: "dfsd",
-        dependencies: dependencies(
-          rolesAndBelow, ["ArgumentParser", "Logging", "Metrics", "ServiceLifecycle", "NIO"]),
-        swiftSettings: settings),
-      .target(
-        name: "TestSupport", dependencies: dependencies(["DFSCore"], []), path: "Tests/TestSupport",
-        swiftSettings: settings),
-    ]
-    + tests.filter { selectedTests?.contains($0.name) ?? true }.map {
-      .testTarget(
-        name: $0.name, dependencies: dependencies($0.uses, $0.packages), exclude: excludes[$0.name] ?? [],
-        swiftSettings: settings)
-    }
+  targets: libraries + moduleTargets + programs + testTargets
 )
