@@ -26,6 +26,7 @@ package enum MetricNames {
   package static let rpcFailedCalls = "dfs_rpc_failed_calls"
   package static let rpcActiveCalls = "dfs_rpc_active_calls"
   package static let rpcHandlingSeconds = "dfs_rpc_handling_seconds"
+  package static let rpcClientRetries = "dfs_rpc_client_retries"
 
   // Connections, both roles
   package static let transportAcceptedConnections = "dfs_transport_accepted_connections"
