@@ -67,20 +67,17 @@ final class ServerConnection: HTTP2SessionDelegate {
       if isEnd { call.streamEnded() }
       return call
     } catch {
-      refuse(stream, error, isHead: headers.value(of: ":method", is: "HEAD"))
-      return nil
-    }
-  }
-
-  private func refuse(_ stream: HTTP2Stream, _ refusal: RequestHead.Refusal, isHead: Bool) {
-    switch refusal {
-    case .status(let status):
-      stream.respond(ResponseHead.trailersOnly(status), isEnd: true)
-    case .http(let status, let text, let allow):
-      stream.respond(ResponseHead.http(status: status, length: text.utf8.count, allow: allow), isEnd: isHead)
-      guard !isHead else { return }
-      stream.send(.buffer(ByteBuffer(string: text)))
-      stream.finish()
+      switch error {
+      case .status(let status):
+        stream.respond(ResponseHead.trailersOnly(status), isEnd: true)
+        return nil
+      case .http(let status, let text, let allow):
+        let refusal = HTTPRefusal(
+          stream, ResponseHead.http(status: status, length: text.utf8.count, allow: allow), text,
+          isHead: headers.value(of: ":method", is: "HEAD"))
+        if isEnd { refusal.answer() }
+        return refusal
+      }
     }
   }
 
