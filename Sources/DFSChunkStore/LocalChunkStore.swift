@@ -25,6 +25,7 @@ package struct LocalChunkStoreOptions: Sendable {
     var options = RocksDBOptions(cache: cache)
     options.memtableSize = .mib(16)
     options.blobs = RocksDBOptions.Blobs()
+    options.readChecks = .caller
     smallChunks = { [options] path in try RocksDBStore(path: path, options: options) }
   }
 

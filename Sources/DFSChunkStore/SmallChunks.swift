@@ -20,7 +20,13 @@ final class SmallChunks: Sendable {
 
   private let path: String
   private let makeEngine: Engine
-  private let engine: Mutex<any OrderedStore>
+  private struct Current: Sendable {
+    var store: any OrderedStore
+    /// Raised whenever the store was opened anew.
+    var generation = 0
+  }
+
+  private let current: Mutex<Current>
   private let inventory = Mutex(Inventory())
 
   /// Throws `.corrupt` when the store is damaged: set its directory aside and start a fresh one.
@@ -28,7 +34,7 @@ final class SmallChunks: Sendable {
     self.path = path
     self.makeEngine = makeEngine
     let store = try makeEngine(path)
-    engine = Mutex(store)
+    current = Mutex(Current(store: store))
     // Sizes lie in the inventory's own keys, so this reads about 60 bytes a chunk.
     var found = Inventory()
     try store.scan(KeyRange(prefix: [Kind.info.rawValue])) { key, value in
@@ -48,7 +54,6 @@ final class SmallChunks: Sendable {
   var count: Int { inventory.withLock { $0.count } }
   var bytes: Int { inventory.withLock { $0.bytes } }
   var quarantinedCount: Int { inventory.withLock { $0.quarantined } }
-  private var store: any OrderedStore { engine.withLock { $0 } }
 
   /// Stores payload and footer; durable when it returns. The caller holds the chunk and has seen that it is
   /// not there.
@@ -56,7 +61,7 @@ final class SmallChunks: Sendable {
     var batch = WriteBatch()
     batch.put(Self.key(.chunk, footer.chunk, footer.group), image)
     batch.put(Self.key(.info, footer.chunk, footer.group), Self.encode(footer))
-    try store.apply(batch, durability: .synced)
+    try apply(batch)
     inventory.withLock { inventory in
       inventory.count += 1
       inventory.bytes += image.count
@@ -65,14 +70,12 @@ final class SmallChunks: Sendable {
 
   func stat(_ chunk: ChunkID, in group: GroupID) throws -> ChunkDescription? {
     let key = Self.key(.info, chunk, group)
-    return try store.withValue(for: key) { value in
-      try key.withUnsafeBytes { try Self.decode($0, value) }
-    }
+    return try withValue(key) { value in try key.withUnsafeBytes { try Self.decode($0, value) } }
   }
 
   /// The payload, and the footer decoded; `nil` when there is no such chunk. Throws `.corrupt`.
   func load(_ chunk: ChunkID, in group: GroupID) throws -> (payload: [UInt8], footer: ChunkFooter)? {
-    try store.withValue(for: Self.key(.chunk, chunk, group)) { image in
+    try withValue(Self.key(.chunk, chunk, group)) { image in
       guard image.count >= ChunkFooter.tailLength else {
         throw DFSError(.corrupt, "chunk \(chunk) is cut short")
       }
@@ -93,9 +96,11 @@ final class SmallChunks: Sendable {
     var range = KeyRange(prefix: prefix)
     if let chunk { range.start = Self.key(.info, chunk, group) + [0] }
     var found: [ChunkDescription] = []
-    try store.scan(range) { key, value in
-      found.append(try Self.decode(key, value))
-      return found.count < limit ? .goOn : .stop
+    try withStore { store in
+      try store.scan(range) { key, value in
+        found.append(try Self.decode(key, value))
+        return found.count < limit ? .goOn : .stop
+      }
     }
     return found
   }
@@ -106,9 +111,11 @@ final class SmallChunks: Sendable {
     var range = KeyRange(prefix: [Kind.info.rawValue])
     while true {
       var group: GroupID?
-      try store.scan(range) { key, _ in
-        group = Self.chunk(fromKey: key)?.group
-        return .stop
+      try withStore { store in
+        try store.scan(range) { key, _ in
+          group = Self.chunk(fromKey: key)?.group
+          return .stop
+        }
       }
       guard let group else { return groups }
       groups.append(group)
@@ -124,7 +131,7 @@ final class SmallChunks: Sendable {
     var batch = WriteBatch()
     for chunk in chunks {
       let aside = Self.key(.quarantined, chunk, group)
-      if try store.withValue(for: aside, { _ in }) != nil {
+      if try withValue(aside, { _ in }) != nil {
         quarantined += 1
         batch.delete(aside)
       }
@@ -134,7 +141,7 @@ final class SmallChunks: Sendable {
       batch.delete(Self.key(.chunk, chunk, group))
       batch.delete(Self.key(.info, chunk, group))
     }
-    if !batch.isEmpty { try store.apply(batch, durability: .synced) }
+    if !batch.isEmpty { try apply(batch) }
     inventory.withLock { inventory in
       inventory.count -= deleted.count
       inventory.bytes -= deleted.bytes.int
@@ -148,14 +155,14 @@ final class SmallChunks: Sendable {
     guard let description = try stat(chunk, in: group) else { return }
     let key = Self.key(.chunk, chunk, group)
     let aside = Self.key(.quarantined, chunk, group)
-    let known = try store.withValue(for: aside) { _ in } != nil
+    let known = try withValue(aside) { _ in } != nil
     // A rotten value must go: the next collection of blob files would stumble over it and stop all writes.
-    let image = (try? store.value(for: key)) ?? []
+    let image = (try? withValue(key) { [UInt8]($0) }) ?? []
     var batch = WriteBatch()
     batch.put(aside, image)
     batch.delete(key)
     batch.delete(Self.key(.info, chunk, group))
-    try store.apply(batch, durability: .synced)
+    try apply(batch)
     inventory.withLock { inventory in
       inventory.count -= 1
       inventory.bytes -= description.storedBytes.int
@@ -165,25 +172,62 @@ final class SmallChunks: Sendable {
 
   /// Bytes on disk that belong to no living chunk, by our own count: RocksDB's stays at zero until it
   /// compacts.
-  func deadBytes() throws -> ByteCount { max(.zero, try store.usedSpace() - ByteCount(bytes)) }
+  func deadBytes() throws -> ByteCount { max(.zero, try withStore { try $0.usedSpace() } - ByteCount(bytes)) }
 
   /// Rewrites what lives. A damaged value makes it fail, and RocksDB refuse every write until it is opened
   /// again, which happens here, so that only the collection waits until a scrub has found the bad chunk.
   func compact() throws -> ByteCount {
-    let before = try store.usedSpace()
-    do { try store.compact(KeyRange(from: [], to: nil)) } catch {
-      try reopen()
+    let generation = current.withLock { $0.generation }
+    let before = try withStore { try $0.usedSpace() }
+    do { try withStore { try $0.compact(KeyRange(from: [], to: nil)) } } catch {
+      try reopen(after: generation)
       throw error
     }
-    return max(.zero, before - (try store.usedSpace()))
+    return max(.zero, before - (try withStore { try $0.usedSpace() }))
   }
 
-  func close() { store.close() }
+  func close() { current.withLock { $0.store.close() } }
 
-  private func reopen() throws {
-    try engine.withLock { engine in
-      engine.close()
-      engine = try makeEngine(path)
+  /// Calls the store; once more when it was closed meanwhile because it is opened anew.
+  private func withStore<Result>(_ body: (any OrderedStore) throws -> Result) throws -> Result {
+    let used = current.withLock { $0 }
+    do { return try body(used.store) } catch let error as DFSError where error.code == .unavailable {
+      let now = current.withLock { $0 }
+      guard now.generation != used.generation else { throw error }
+      return try body(now.store)
+    }
+  }
+
+  private func withValue<Result>(_ key: [UInt8], _ body: (UnsafeRawBufferPointer) throws -> Result) throws
+    -> Result?
+  {
+    try withStore { try $0.withValue(for: key, body) }
+  }
+
+  /// Applies the batch, durable when it returns. RocksDB refuses every write after one of its own jobs met a
+  /// rotten byte, until it is opened again. Nothing was written then, so the batch can be applied once more.
+  private func apply(_ batch: WriteBatch) throws {
+    let generation = current.withLock { $0.generation }
+    do { try withStore { try $0.apply(batch, durability: .synced) } } catch let error as DFSError
+      where error.code == .corrupt
+    {
+      try reopen(after: generation)
+      do { try withStore { try $0.apply(batch, durability: .synced) } } catch let error as DFSError
+        where error.code == .corrupt
+      {
+        // To the caller, "corrupt" would mean its own bytes.
+        throw DFSError(.unavailable, "the store of small chunks takes no writes", cause: error)
+      }
+    }
+  }
+
+  /// Opens the store anew, unless somebody did since `generation`.
+  private func reopen(after generation: Int) throws {
+    try current.withLock { current in
+      guard current.generation == generation else { return }
+      current.store.close()
+      current.store = try makeEngine(path)
+      current.generation += 1
     }
   }
 }

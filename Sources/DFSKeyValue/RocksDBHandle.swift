@@ -21,6 +21,7 @@ final class RocksDBHandle: @unchecked Sendable {
     self.path = path
     hasBlobs = options.blobs != nil
     rocksdb_writeoptions_set_sync(synced, 1)
+    rocksdb_readoptions_set_verify_checksums(plainRead, options.readChecks == .engine ? 1 : 0)
     let pointer = options.makePointer()
     defer { rocksdb_options_destroy(pointer) }
     let database = try RocksDBFailure.check(.open, path: path) { rocksdb_open(pointer, path, $0) }

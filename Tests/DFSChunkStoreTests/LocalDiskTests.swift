@@ -75,6 +75,49 @@ import Testing
     #expect(try store.compactIfNeeded() == .notNeeded)
   }
 
+  @Test func `a rotten small chunk stops the compaction, never the writers, and goes by quarantine`() throws {
+    let temporary = try TemporaryDirectory("dfs-chunks")
+    let path = temporary.path + "/data"
+    let chunks = (1...8).map { TestChunk(UInt64($0), length: 50_000) }
+    let bad = chunks[3]
+    do {
+      let store = try StoreUnderTest.openDisk(path)
+      for chunk in chunks { try chunk.write(to: store) }
+      try store.small.compactForTests()
+      store.close()
+    }
+    try flipByte(of: bad, inBlobsOf: path + "/small")
+    let store = try StoreUnderTest.openDisk(path)
+    defer { store.close() }
+    #expect(store.openReport == OpenReport())
+    expectError(.corrupt) { _ = try bad.read(from: store) }
+    expectError(.corrupt) { _ = try store.verify(bad.id, in: bad.group) }
+    #expect(throws: DFSError.self) { try store.small.compactForTests() }
+    let more = TestChunk(100, length: 50_000)
+    try more.write(to: store)
+    #expect(try more.read(from: store) == more.bytes)
+    try store.quarantine(bad.id, in: bad.group)
+    #expect(store.counts().quarantined == 1)
+    try bad.write(to: store)
+    try store.small.compactForTests()
+    for chunk in chunks + [more] { #expect(try chunk.read(from: store) == chunk.bytes) }
+    guard case .writable = store.health else { return #expect(Bool(false), "one bad chunk is no bad disk") }
+  }
+
+  private func flipByte(of chunk: TestChunk, inBlobsOf directory: String) throws {
+    let needle = Data(chunk.bytes[20_000..<20_400])
+    for file in try FileManager.default.contentsOfDirectory(
+      at: URL(fileURLWithPath: directory), includingPropertiesForKeys: nil)
+    where file.pathExtension == "blob" {
+      var bytes = try Data(contentsOf: file)
+      guard let found = bytes.range(of: needle) else { continue }
+      bytes[found.lowerBound] ^= 1
+      try bytes.write(to: file)
+      return
+    }
+    Issue.record("the chunk is in no blob file")
+  }
+
   @Test func `sixteen writers share directory syncs and all succeed`() throws {
     let temporary = try TemporaryDirectory("dfs-chunks")
     let store = try StoreUnderTest.openDisk(temporary.path + "/data")
