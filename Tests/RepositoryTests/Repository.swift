@@ -13,7 +13,7 @@ enum Repository {
     var name: String { String(path.split(separator: "/").last ?? "") }
     /// `DFSCore` for `Sources/DFSCore/Digest.swift`.
     var module: String { path.split(separator: "/").dropFirst().first.map(String.init) ?? "" }
-    var isGenerated: Bool { path.contains("/Generated/") }
+    var isGenerated: Bool { path.hasSuffix(".pb.swift") }
   }
 
   static func text(_ path: String) throws -> String {
