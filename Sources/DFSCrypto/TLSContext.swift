@@ -1,5 +1,6 @@
 import COpenSSL
 import DFSCore
+import Glibc
 import Synchronization
 
 /// A certificate with the chain to its authority, and its private key: two PEM files, which may be one.
@@ -16,7 +17,8 @@ package struct TLSIdentityFiles: Sendable, Hashable {
 /// What all TLS sessions of one server, or of one client, have in common: certificates, trust, versions.
 ///
 /// TLS 1.2 at least, 1.3 preferred; ALPN `h2` only; no renegotiation, compression or resumption. The files are
-/// read when the context is made and by `reload()`; sessions keep what they began with. Any thread may call.
+/// read when the context is made, by `reload()`, and by `refresh()` when they have changed; sessions keep what they
+/// began with. Any thread may call.
 package final class TLSContext: Sendable {
   package enum Role: Sendable, Hashable { case server, client }
 
@@ -33,7 +35,13 @@ package final class TLSContext: Sendable {
   package let role: Role
   private let identity: TLSIdentityFiles?
   private let trust: Trust
-  private let current: Mutex<SharedContext>
+  private let current: Mutex<Loaded>
+
+  private struct Loaded {
+    let context: SharedContext
+    /// What the files were just before they were read.
+    let stamps: [FileStamp?]
+  }
 
   /// Reads the files. Throws `.invalidArgument` that names the file that can not be used and why: absent,
   /// not PEM, a key that is encrypted or belongs to another certificate.
@@ -42,7 +50,7 @@ package final class TLSContext: Sendable {
     role = .server
     self.identity = identity
     self.trust = trust
-    current = Mutex(try SharedContext(.server, identity, trust))
+    current = Mutex(try Self.load(.server, identity, trust))
   }
 
   /// As above; `identity` is for servers that demand a client certificate.
@@ -51,21 +59,57 @@ package final class TLSContext: Sendable {
     role = .client
     self.identity = identity
     self.trust = trust
-    current = Mutex(try SharedContext(.client, identity, trust))
+    current = Mutex(try Self.load(.client, identity, trust))
   }
 
   /// Reads the files again; sessions made from now on use what they hold. When one can not be used, throws and
   /// goes on with what was there.
   package func reload() throws {
-    let fresh = try SharedContext(role, identity, trust)
+    let fresh = try Self.load(role, identity, trust)
     current.withLock { $0 = fresh }
+  }
+
+  /// Reads the files again if one has changed. Throws as `reload()` does; a later call tries again, so a certificate
+  /// that was replaced a moment before its key does no harm. Blocks for a few system calls.
+  package func refresh() throws {
+    let stamps = current.withLock { $0.stamps }
+    if stamps != Self.stamps(identity, trust) { try reload() }
+  }
+
+  private static func load(_ role: Role, _ identity: TLSIdentityFiles?, _ trust: Trust) throws -> Loaded {
+    let stamps = stamps(identity, trust)
+    return Loaded(context: try SharedContext(role, identity, trust), stamps: stamps)
+  }
+
+  private static func stamps(_ identity: TLSIdentityFiles?, _ trust: Trust) -> [FileStamp?] {
+    var paths = identity.map { [$0.certificateChain, $0.privateKey] } ?? []
+    if case .authorities(let file) = trust { paths.append(file) }
+    return paths.map { FileStamp(path: $0) }
   }
 
   /// Makes the session of one connection. A client gives the name of the server, which its certificate must
   /// carry: a DNS name or an address. Throws `.invalidArgument` for a name that can be in no certificate.
   package func makeSession(serverName: String? = nil) throws -> TLSSession {
     precondition((role == .client) == (serverName != nil), "a client, and only a client, names its server")
-    return try TLSSession(current.withLock { $0 }, role: role, serverName: serverName)
+    return try TLSSession(current.withLock { $0.context }, role: role, serverName: serverName)
+  }
+}
+
+/// What tells one content of a file from another without reading it.
+private struct FileStamp: Equatable {
+  let inode: UInt
+  let size: Int
+  let seconds: Int
+  let nanoseconds: Int
+
+  /// Nothing when there is no such file.
+  init?(path: String) {
+    var status = stat()
+    guard stat(path, &status) == 0 else { return nil }
+    inode = status.st_ino
+    size = status.st_size
+    seconds = status.st_mtim.tv_sec
+    nanoseconds = status.st_mtim.tv_nsec
   }
 }
 

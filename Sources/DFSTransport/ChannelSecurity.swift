@@ -10,6 +10,9 @@ package import NIOCore
 package protocol ChannelSecurity: Sendable {
   /// Makes the handler of one connection, on its loop. `serverName` is the host that a client wants to reach.
   func makeHandler(serverName: String?) throws -> any ChannelHandler
+  /// Reads certificates again if they have changed. Blocks, so it is called on threads that may: before a client
+  /// connects, and by a server now and then while it accepts.
+  func refresh() throws
 }
 
 /// The handshake is done.

@@ -20,6 +20,7 @@ package struct HTTP2Connector: Sendable {
     to endpoint: Endpoint, on executor: LoopExecutor, loops: NetworkLoops, logger: Logger,
     delegate: @escaping @Sendable (HTTP2Session) -> any HTTP2SessionDelegate
   ) async throws -> HTTP2Session {
+    await refreshSecurity(loops, logger)
     let loop = executor.loop
     let ready = loop.makePromise(of: HTTP2Session.self)
     var http2 = http2
@@ -60,6 +61,18 @@ package struct HTTP2Connector: Sendable {
       // Whom the peer does not trust, or who does not trust the peer, has to change something first.
       let code = (error as? DFSError)?.code == .unauthenticated ? DFSError.Code.unauthenticated : .unavailable
       throw DFSError(code, "cannot connect to \(endpoint)", cause: error)
+    }
+  }
+}
+
+extension HTTP2Connector {
+  /// A client's certificate may have been renewed since the last connection.
+  private func refreshSecurity(_ loops: NetworkLoops, _ logger: Logger) async {
+    guard let security else { return }
+    do {
+      try await loops.fileThreads.run { try security.refresh() }
+    } catch {
+      logger.warning("the certificates in use stay: new ones can not be read", metadata: ["error": "\(error)"])
     }
   }
 }

@@ -20,7 +20,10 @@ package final class HTTP2Server: Sendable {
     var listeners: [any Channel] = []
     var sessions: [ObjectIdentifier: (session: HTTP2Session, channel: any Channel)] = [:]
     var isDraining = false
+    var lastRefresh = ContinuousClock.now
   }
+
+  private static let refreshInterval = Duration.seconds(10)
 
   private let configuration: Configuration
   private let loops: NetworkLoops
@@ -100,9 +103,28 @@ package final class HTTP2Server: Sendable {
       self.state.withLockedValue { _ = $0.sessions.removeValue(forKey: ObjectIdentifier(session)) }
     }
     if let security = configuration.security {
+      refreshWhenDue(security)
       try channel.pipeline.syncOperations.addHandler(security.makeHandler(serverName: nil))
     }
     try channel.pipeline.syncOperations.addHandler(session)
+  }
+
+  /// Has certificates read again if they have changed, for the connections that come after this one.
+  private func refreshWhenDue(_ security: any ChannelSecurity) {
+    let isDue = state.withLockedValue { state in
+      let now = ContinuousClock.now
+      guard now - state.lastRefresh >= Self.refreshInterval else { return false }
+      state.lastRefresh = now
+      return true
+    }
+    guard isDue else { return }
+    Task { [loops, logger] in
+      do {
+        try await loops.fileThreads.run { try security.refresh() }
+      } catch {
+        logger.warning("the certificates in use stay: new ones can not be read", metadata: ["error": "\(error)"])
+      }
+    }
   }
 
   private func stopListening() async {

@@ -72,6 +72,17 @@ import TestSupport
     #expect(before.client.peer?.commonName == "old")
     #expect(after.client.peer?.commonName == "new")
 
+    // A refresh notices by itself, and tries again after a file that can not be used.
+    try install(old)
+    try server.refresh()
+    let refreshed = try TLSPair(server, client)
+    refreshed.connect()
+    #expect(refreshed.client.peer?.commonName == "old")
+    try Data(contentsOf: URL(fileURLWithPath: new.certificate)).write(to: URL(fileURLWithPath: files.certificateChain))
+    #expect(refusal { try server.refresh() }?.code == .invalidArgument)
+    try install(new)
+    try server.refresh()
+
     try "broken".write(toFile: files.privateKey, atomically: true, encoding: .utf8)
     #expect(refusal { try server.reload() }?.code == .invalidArgument)
     let later = try TLSPair(server, client)
