@@ -14,7 +14,15 @@ package final class Cluster: Sendable {
     package var badReplicas: UInt64 = 0
     /// Chunks that were counted in a group by the census.
     package var chunkCounts: [GroupID: UInt64] = [:]
-    var summary: (stamp: SummaryStamp, value: GroupSummary)?
+    /// What was worked out of the above and holds while the stamp is the same.
+    fileprivate var summary: (stamp: Stamp, value: GroupSummary)?
+    fileprivate var allocators: [UInt8: (stamp: Stamp, madeAt: ContinuousClock.Instant, value: ChunkAllocator)] = [:]
+  }
+
+  /// Changes with every row, and with every node's life.
+  fileprivate struct Stamp: Hashable, Sendable {
+    var table: UInt64
+    var membership: UInt64
   }
 
   private let state: Mutex<State>
@@ -36,11 +44,6 @@ package final class Cluster: Sendable {
 
   /// Marks groups as no longer empty, before chunks are allocated in them.
   package func markUsed(_ groups: some Sequence<GroupID>) { withState { $0.used.formUnion(groups) } }
-}
-
-struct SummaryStamp: Hashable, Sendable {
-  var table: UInt64
-  var membership: UInt64
 }
 
 /// Groups by what is wrong with them.
@@ -76,12 +79,30 @@ package struct GroupSummary: Sendable, Hashable {
 }
 
 extension Cluster.State {
-  /// Counted again only after a change of a row or of a node's life.
-  package mutating func groupSummary() -> GroupSummary {
-    let stamp = SummaryStamp(table: table.version, membership: membership.version)
-    if let summary, summary.stamp == stamp { return summary.value }
+  fileprivate var stamp: Cluster.Stamp {
+    Cluster.Stamp(table: table.version, membership: membership.version)
+  }
+
+  /// Made again after a change, and after a second, for the free space of the nodes changes all the time.
+  mutating func allocator(for policy: PlacementPolicy, now: ContinuousClock.Instant) -> ChunkAllocator {
+    if let known = allocators[policy.replicas], known.stamp == stamp, now - known.madeAt < .seconds(1) {
+      return known.value
+    }
+    let made = ChunkAllocator(policy: policy, table: table, membership: membership)
+    allocators[policy.replicas] = (stamp, now, made)
+    return made
+  }
+}
+
+extension Cluster {
+  /// Counted again only after a change of a row or of a node's life, and not while others wait.
+  func groupSummary() -> GroupSummary {
+    let (known, stamp, table, membership) = withState { state in
+      (state.summary, state.stamp, state.table, state.membership)
+    }
+    if let known, known.stamp == stamp { return known.value }
     let value = GroupSummary(table: table, membership: membership)
-    summary = (stamp, value)
+    withState { $0.summary = (stamp, value) }
     return value
   }
 }

@@ -51,7 +51,7 @@ struct ClusterHealth: Sendable {
   private var notWritable: [(node: NodeID, reason: String)] = []
   private var count = 0
 
-  fileprivate init(_ state: inout Cluster.State) {
+  fileprivate init(_ state: Cluster.State, groups: GroupSummary) {
     let members = state.membership.present
     count = members.count
     for member in members {
@@ -66,7 +66,7 @@ struct ClusterHealth: Sendable {
       }
     }
     space = ClusterSpace(members.filter { $0.life != .out })
-    groups = state.groupSummary()
+    self.groups = groups
     chunksAtRisk = groups.degradedGroups.reduce(0) { $0 + (state.chunkCounts[$1] ?? 0) }
     badReplicas = state.badReplicas
   }
@@ -101,5 +101,8 @@ struct ClusterHealth: Sendable {
 }
 
 extension Cluster {
-  func health() -> ClusterHealth { withState { ClusterHealth(&$0) } }
+  func health() -> ClusterHealth {
+    let groups = groupSummary()
+    return withState { ClusterHealth($0, groups: groups) }
+  }
 }

@@ -29,6 +29,7 @@ final class CoordinatorScene: Sendable {
     var configuration = CoordinatorConfiguration(data: "", server: RPCServer.Configuration(listen: [listen]))
     let time = SteppedTime()
     configuration.namespace.elapsed = { time.elapsed }
+    configuration.settleTime = .zero
     configure(&configuration)
     self.store = store
     self.time = time

@@ -305,11 +305,11 @@ struct ChunkAllocatorTests {
     let table = try table(3, replicas: 3, generator: &generator)
     let members = try membership(3)
     let avoided = Set(table.groups(replicas: 3).dropLast(2))
-    let some = ChunkAllocator(policy: .standard, table: table, membership: members, avoiding: avoided)
-    #expect(Set(try some.choose(50, seed: 9, using: &generator)).isDisjoint(with: avoided))
-    let all = ChunkAllocator(
-      policy: .standard, table: table, membership: members, avoiding: Set(table.groups.keys))
-    #expect(try all.choose(50, seed: 9, using: &generator).count == 50)
+    let allocator = ChunkAllocator(policy: .standard, table: table, membership: members)
+    let some = try allocator.choose(50, avoiding: avoided, seed: 9, using: &generator)
+    #expect(Set(some).isDisjoint(with: avoided))
+    let all = try allocator.choose(50, avoiding: Set(table.groups.keys), seed: 9, using: &generator)
+    #expect(all.count == 50)
   }
 
   @Test func `one upload keeps to a bounded window of groups`() throws {
@@ -329,9 +329,10 @@ struct ChunkAllocatorTests {
     for round in 0..<64 {
       let silent: Set<Int> = [round % 7 + 1]
       let allocator = ChunkAllocator(
-        policy: .standard, table: table, membership: try membership(7, silent: silent),
-        avoiding: Set(table.groups.keys.shuffled(using: &generator).prefix(40)))
-      named.formUnion(try allocator.choose(8, keeping: named, seed: generator.next(), using: &generator))
+        policy: .standard, table: table, membership: try membership(7, silent: silent))
+      let avoided = Set(table.groups.keys.shuffled(using: &generator).prefix(40))
+      let seed = generator.next()
+      named.formUnion(try allocator.choose(8, avoiding: avoided, keeping: named, seed: seed, using: &generator))
       #expect(named.count <= ChunkAllocator.mostNamed)
     }
   }

@@ -31,7 +31,7 @@ package struct CountDegraded: Job {
   }
 
   package func step() async throws -> Pace {
-    let degraded = cluster.withState { $0.groupSummary().degradedGroups }
+    let degraded = cluster.groupSummary().degradedGroups
     var position = walk.position.withLock { $0 }
     var budget = Self.chunksPerStep
     // A walk within a group that was healed meanwhile goes on with the next one.

@@ -38,11 +38,11 @@ extension CoordinatorService {
     _ count: Int, policy: PlacementPolicy, avoiding avoided: Set<GroupID>, keeping named: Set<GroupID> = [],
     seed: UInt64
   ) throws -> [GroupID] {
+    let time = now()
     var generator = SystemRandomNumberGenerator()
     return try cluster.withState { state in
-      let allocator = ChunkAllocator(
-        policy: policy, table: state.table, membership: state.membership, avoiding: avoided)
-      let chosen = try allocator.choose(count, keeping: named, seed: seed, using: &generator)
+      let chosen = try state.allocator(for: policy, now: time)
+        .choose(count, avoiding: avoided, keeping: named, seed: seed, using: &generator)
       state.used.formUnion(chosen)
       return chosen
     }

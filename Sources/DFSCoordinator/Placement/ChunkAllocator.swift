@@ -2,57 +2,61 @@ package import DFSCore
 package import DFSMetadata
 
 /// Chooses the groups of new chunks: those that can take a write now, spread over the cluster, the fuller disks
-/// less often.
+/// less often. Made once for a state of table and membership, then asked many times.
 ///
 /// An upload keeps to a window of the groups, so that each page of its allocation names a bounded number of
 /// group rows (`mostNamed`); different uploads have different windows.
 package struct ChunkAllocator: Sendable {
-  /// Groups that one page of an allocation, 512 indices, may name: the metadata refuses more.
-  package static let mostNamed = 48
+  /// Groups that one page of an allocation names at most: half of what the chunks of one seal may be in, for the
+  /// chunks of a segment may come from two pages.
+  package static let mostNamed = Limits.groupsPerSeal / 2
   /// Groups that one upload uses while all of them can be written to: half of what a page may name, so that
   /// others can take their place when they can not.
   package static let window = mostNamed / 2
 
-  /// What the members of a group can take.
-  private enum Fitness: Int, Comparable {
-    case whole = 0
-    case quorum = 1
-    case avoided = 2
-    static func < (left: Self, right: Self) -> Bool { left.rawValue < right.rawValue }
-  }
-
-  private struct Choice {
+  private struct Choice: Sendable {
     var group: GroupID
-    var fitness: Fitness
     var free: ByteCount
   }
 
-  package let policy: PlacementPolicy
-  private let choices: [Choice]
+  /// Groups of one fitness, in the order of the table.
+  private struct Tier: Sendable {
+    var choices: [Choice] = []
+    var places: [GroupID: Int] = [:]
 
-  /// Looks at every group of the policy; in the order of the table.
-  package init(
-    policy: PlacementPolicy, table: SlotTable, membership: Membership, avoiding avoided: Set<GroupID> = []
-  ) {
-    self.policy = policy
-    choices = table.groups(replicas: policy.replicas).compactMap { id in
-      guard let group = table[id] else { return nil }
-      let writable = group.members.compactMap { membership[$0] }.filter(\.isWritable)
-      guard writable.count >= policy.writeQuorum else { return nil }
-      let fitness: Fitness =
-        avoided.contains(id) ? .avoided : writable.count == Int(policy.replicas) ? .whole : .quorum
-      return Choice(group: id, fitness: fitness, free: writable.map(\.free).min() ?? .zero)
+    mutating func append(_ choice: Choice) {
+      places[choice.group] = choices.count
+      choices.append(choice)
     }
   }
 
-  /// The group of each of `count` new chunks, in runs. `named` are the groups that the page of the allocation
-  /// names already; `seed` is the same for all calls of one upload.
+  package let policy: PlacementPolicy
+  /// Every member can be written to.
+  private var whole = Tier()
+  /// Enough members can.
+  private var quorum = Tier()
+
+  /// Looks at every group of the policy.
+  package init(policy: PlacementPolicy, table: SlotTable, membership: Membership) {
+    self.policy = policy
+    for id in table.groups(replicas: policy.replicas) {
+      let writable = (table[id]?.members ?? []).compactMap { membership[$0] }.filter(\.isWritable)
+      guard writable.count >= policy.writeQuorum else { continue }
+      let choice = Choice(group: id, free: writable.map(\.free).min() ?? .zero)
+      if writable.count == Int(policy.replicas) { whole.append(choice) } else { quorum.append(choice) }
+    }
+  }
+
+  /// The group of each of `count` new chunks, in runs. Avoided groups are chosen where there are no others. `named`
+  /// are the groups that the page of the allocation names already; `seed` is the same for all calls of one upload.
   ///
   /// Throws `.unavailable` when no group can be written to.
   package func choose(
-    _ count: Int, keeping named: Set<GroupID> = [], seed: UInt64, using random: inout some RandomNumberGenerator
+    _ count: Int, avoiding avoided: Set<GroupID> = [], keeping named: Set<GroupID> = [], seed: UInt64,
+    using random: inout some RandomNumberGenerator
   ) throws -> [GroupID] {
-    guard let window = window(keeping: named, seed: seed) else {
+    let window = window(avoiding: avoided, keeping: named, seed: seed)
+    guard !window.isEmpty else {
       throw DFSError(
         .unavailable,
         """
@@ -73,17 +77,21 @@ package struct ChunkAllocator: Sendable {
   }
 
   /// The fittest groups that may be used; what the page names already comes first.
-  private func window(keeping named: Set<GroupID>, seed: UInt64) -> [Choice]? {
-    let room = Self.mostNamed - named.count
-    let allowed = room > 0 ? choices : choices.filter { named.contains($0.group) }
-    guard let best = allowed.map(\.fitness).min() else { return nil }
-    let fit = allowed.filter { $0.fitness == best }
-    let kept = fit.filter { named.contains($0.group) }
-    let others = fit.filter { !named.contains($0.group) }
-    guard !others.isEmpty else { return kept }
-    let more = min(others.count, max(0, min(Self.window - kept.count, room)))
-    let start = Int(seed % UInt64(others.count))
-    return kept + (0..<more).map { others[(start + $0) % others.count] }
+  private func window(avoiding avoided: Set<GroupID>, keeping named: Set<GroupID>, seed: UInt64) -> [Choice] {
+    for wantsAvoided in avoided.isEmpty ? [false] : [false, true] {
+      for tier in [whole, quorum] {
+        func isWanted(_ group: GroupID) -> Bool { avoided.contains(group) == wantsAvoided }
+        var window = named.filter(isWanted).sorted().compactMap { tier.places[$0].map { tier.choices[$0] } }
+        let limit = min(Self.window, window.count + max(0, Self.mostNamed - named.count))
+        let start = tier.choices.isEmpty ? 0 : Int(seed % UInt64(tier.choices.count))
+        for choice in tier.choices[start...] + tier.choices[..<start] {
+          guard window.count < limit else { break }
+          if isWanted(choice.group), !named.contains(choice.group) { window.append(choice) }
+        }
+        if !window.isEmpty { return window }
+      }
+    }
+    return []
   }
 
   /// The roomier of two random ones: keeps disks level without counting what is under way.

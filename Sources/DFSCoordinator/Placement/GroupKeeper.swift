@@ -9,20 +9,24 @@ package actor GroupKeeper {
   private let namespace: Namespace
   private let cluster: Cluster
   private let disk: BlockingThreads
-  private let rules: GroupPlanner.Rules
+  private let configuration: CoordinatorConfiguration
+  private let age: @Sendable () -> Duration
   private let logger: Logger
   private var running: Task<Void, any Error>?
   /// The eligible nodes that each policy's table was last planned for.
   private var planned: [UInt8: Set<NodeID>] = [:]
   private var generator = SystemRandomNumberGenerator()
 
+  /// `age` is the time since the coordinator's start.
   package init(
-    namespace: Namespace, cluster: Cluster, disk: BlockingThreads, rules: GroupPlanner.Rules, logger: Logger
+    namespace: Namespace, cluster: Cluster, disk: BlockingThreads, configuration: CoordinatorConfiguration,
+    age: @escaping @Sendable () -> Duration, logger: Logger
   ) {
     self.namespace = namespace
     self.cluster = cluster
     self.disk = disk
-    self.rules = rules
+    self.configuration = configuration
+    self.age = age
     self.logger = logger
   }
 
@@ -30,6 +34,11 @@ package actor GroupKeeper {
   /// for it, `.unavailable` where enough are known but not here yet.
   package func require(_ policy: PlacementPolicy) async throws {
     guard isMissing(policy) else { return }
+    // Nodes that are started with the coordinator come one after another; groups that were opened for the first
+    // two of three would stay a member short until the third has come, and have their chunks repaired.
+    while age() < configuration.settleTime, eligible.count < Int(policy.replicas), isMissing(policy) {
+      try await Task.sleep(for: .milliseconds(50))
+    }
     try await update(policy)
   }
 
@@ -37,18 +46,24 @@ package actor GroupKeeper {
     cluster.withState { $0.table.groups(replicas: policy.replicas).isEmpty }
   }
 
+  private nonisolated var eligible: Set<NodeID> {
+    cluster.withState { Set($0.membership.present.filter(\.isEligible).map(\.id)) }
+  }
+
   /// Plans again if nodes became eligible or ceased to be since the last plan.
   package func refresh(_ policy: PlacementPolicy) async throws {
-    let eligible = cluster.withState { Set($0.membership.present.filter(\.isEligible).map(\.id)) }
     guard planned[policy.replicas] != eligible else { return }
     try await update(policy)
   }
 
   private func update(_ policy: PlacementPolicy) async throws {
     while let running { _ = try? await running.value }
-    let task = Task { try await self.plan(policy) }
+    let task = Task {
+      // Before the task is over, or a waiter that comes first would wait for it again and again.
+      defer { self.running = nil }
+      try await self.plan(policy)
+    }
     running = task
-    defer { running = nil }
     try await task.value
   }
 
@@ -61,7 +76,7 @@ package actor GroupKeeper {
     let planner = GroupPlanner(
       policy: policy, candidates: candidates,
       zones: Dictionary(members.map { ($0.id, $0.zone) }, uniquingKeysWith: { first, _ in first }),
-      rules: rules, isEmpty: { !used.contains($0) })
+      rules: configuration.placement, isEmpty: { !used.contains($0) })
     let changes: [ChangeGroups.Change]
     do {
       changes = try planner.plan(table, using: &generator)

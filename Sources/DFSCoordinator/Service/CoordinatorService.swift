@@ -34,9 +34,11 @@ package final class CoordinatorService: Sendable {
     self.configuration = configuration
     self.logger = logger
     self.now = now
-    startedAt = now()
+    let startedAt = now()
+    self.startedAt = startedAt
     groups = GroupKeeper(
-      namespace: namespace, cluster: cluster, disk: disk, rules: configuration.placement, logger: logger)
+      namespace: namespace, cluster: cluster, disk: disk, configuration: configuration,
+      age: { now() - startedAt }, logger: logger)
     registrar = NodeRegistrar(namespace: namespace, cluster: cluster, logger: logger)
     reports = ReplicaReports()
   }
