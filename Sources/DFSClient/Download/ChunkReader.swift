@@ -1,0 +1,300 @@
+import DFSCore
+import DFSCrypto
+import DFSRPC
+import DFSWire
+import NIOConcurrencyHelpers
+import NIOCore
+
+/// One chunk of a file version.
+struct FileChunk: Sendable, Hashable {
+  var id: ChunkID
+  /// Its place in the order of the file, from 0.
+  var position: Int
+  /// Where it begins in the file.
+  var offset: Int64
+  var length: Int
+  var group: GroupID
+  var root: Digest
+}
+
+/// Reads one chunk, or a range of it, from whichever replica delivers, and gives on only bytes that match the hash in
+/// the metadata.
+///
+/// The leaves that a node sends are checked against the chunk's root; each block is then checked against its
+/// leaf. That is stronger than the CRC that comes along, which is therefore not computed again.
+struct ChunkReader: Sendable {
+  let connection: ClusterConnection
+  let chunk: FileChunk
+  /// For messages: the file that is read.
+  let path: String
+  let capability: WireCapability
+
+  /// What the attempts at one chunk share.
+  private struct Shared: Sendable {
+    /// The attempt that delivers; the other one stops.
+    var winner: NodeID?
+    var isHedging = false
+    var leaves: [Digest] = []
+    /// Verified and given on up to here.
+    var offset: Int
+  }
+
+  private enum Outcome: Sendable {
+    case finished
+    case failed(NodeID, DFSError)
+    case lost
+  }
+
+  /// Where the bytes go. Both closures get the position in the chunk and bytes that were verified, trimmed to the
+  /// range that was asked for.
+  struct Sink: Sendable {
+    /// Runs on a thread for blocking calls, right after the check: may write to disk.
+    var onThread: (@Sendable (Int, ByteBuffer) throws -> Void)?
+    var deliver: (@Sendable (Int, ByteBuffer) async throws -> Void)?
+  }
+
+  /// Gives `sink` the bytes of `range` in order, each once. Throws `.corrupt` when no replica is good, `.unavailable` when
+  /// none is reachable, and what the sink throws.
+  func read(_ range: Range<Int>, to sink: Sink) async throws {
+    guard !range.isEmpty else { return }
+    var row = connection.row(of: chunk.group)
+    if row == nil { row = try await connection.refresh(chunk.group) }
+    var plan = ChunkReadPlan(
+      chunk: chunk.id, range: range, order: row.map(order) ?? [], patience: connection.configuration.patience,
+      now: .now)
+    do {
+      try await read(range, to: sink, &plan)
+    } catch {
+      if !Task.isCancelled { await report(plan.faults) }
+      throw error
+    }
+    await report(plan.faults)
+  }
+
+  private func read(_ range: Range<Int>, to sink: Sink, _ plan: inout ChunkReadPlan) async throws {
+    let shared = NIOLockedValueBox(Shared(offset: plan.offset))
+    while !plan.isDone {
+      switch try nextStep(&plan) {
+      case .refreshGroup(let pause):
+        try await Task.sleep(for: pause)
+        plan.refreshed(order: order(try await connection.refresh(chunk.group)))
+      case .ask(let attempt):
+        let before = plan.offset
+        let failures = try await race(attempt, plan.alternative, range, shared, sink)
+        let state = shared.withLockedValue { $0 }
+        if !state.leaves.isEmpty { plan.gotLeaves() }
+        if state.offset > before { plan.progressed(to: state.offset, now: .now) }
+        for (node, error) in failures {
+          connection.logger.info(
+            "a replica failed", metadata: ["chunk": "\(chunk.id)", "node": "\(node)", "error": "\(error)"])
+          plan.failed(node, error)
+        }
+      }
+    }
+  }
+
+  private func order(_ row: GroupRow) -> [NodeID] {
+    connection.withKnowledge { row.readOrder(health: $0.health, now: .now, spread: chunk.position) }
+  }
+
+  /// Names the file in the plan's verdict.
+  private func nextStep(_ plan: inout ChunkReadPlan) throws -> ChunkReadPlan.Step {
+    do {
+      return try plan.nextStep(now: .now)
+    } catch var error as DFSError {
+      error.message = "\(path): \(error.message)"
+      error.metadata["path"] = path
+      throw error
+    }
+  }
+
+  /// Asks one node, and a second one when the first is slow to begin. Returns who failed and why; nobody when the
+  /// range is complete.
+  private func race(
+    _ first: ChunkReadPlan.Attempt, _ second: ChunkReadPlan.Attempt?, _ range: Range<Int>,
+    _ shared: NIOLockedValueBox<Shared>, _ sink: Sink
+  ) async throws -> [(NodeID, DFSError)] {
+    shared.withLockedValue {
+      $0.winner = nil
+      $0.isHedging = false
+    }
+    return try await withThrowingTaskGroup(of: Outcome.self) { group in
+      defer { group.cancelAll() }
+      group.addTask { try await follow(first, range, shared, sink) }
+      if let second, let delay = connection.configuration.hedgeAfter {
+        group.addTask { try await hedge(second, after: delay, range, shared, sink) }
+      }
+      connection.withKnowledge { $0.hedges.readStarted() }
+      var failures: [(NodeID, DFSError)] = []
+      while let outcome = try await group.next() {
+        switch outcome {
+        case .finished: return []
+        case .lost: continue
+        case .failed(let node, let error):
+          failures.append((node, error))
+          let state = shared.withLockedValue { $0 }
+          let otherMayDeliver = state.isHedging && failures.count == 1 && state.winner != node
+          if !otherMayDeliver { return failures }
+        }
+      }
+      return failures
+    }
+  }
+
+  private func hedge(
+    _ attempt: ChunkReadPlan.Attempt, after delay: Duration, _ range: Range<Int>,
+    _ shared: NIOLockedValueBox<Shared>, _ sink: Sink
+  ) async throws -> Outcome {
+    try await Task.sleep(for: delay)
+    let isNeeded = shared.withLockedValue { $0.winner == nil }
+    guard isNeeded, connection.withKnowledge({ $0.hedges.take() }) else { return .lost }
+    shared.withLockedValue { $0.isHedging = true }
+    return try await follow(attempt, range, shared, sink)
+  }
+
+  /// One attempt at one node, given up when the node is silent for too long.
+  private func follow(
+    _ attempt: ChunkReadPlan.Attempt, _ range: Range<Int>, _ shared: NIOLockedValueBox<Shared>, _ sink: Sink
+  ) async throws -> Outcome {
+    let watch = StallWatch()
+    let limit = connection.configuration.stallTimeout
+    do {
+      let outcome = try await withThrowingTaskGroup(of: Outcome.self) { group in
+        defer { group.cancelAll() }
+        group.addTask { try await ask(attempt, range, shared, sink, watch) }
+        group.addTask {
+          try await watch.stalled(after: limit)
+          throw DFSError(.unavailable, "datanode \(attempt.node) was silent for \(limit)")
+        }
+        return try await group.next() ?? .lost
+      }
+      if case .finished = outcome { connection.note(attempt.node, .read, succeeded: true) }
+      return outcome
+    } catch let error as SinkFailure {
+      throw error.error
+    } catch {
+      try Task.checkCancellation()
+      let failure = DFSError(wrapping: error, "reading from datanode \(attempt.node) failed")
+      // A bad or missing chunk says nothing about the node's other chunks.
+      if failure.code != .corrupt, failure.code != .notFound {
+        connection.note(attempt.node, .read, succeeded: false)
+      }
+      if failure.code == .stale { _ = try await connection.refresh(chunk.group) }
+      return .failed(attempt.node, failure)
+    }
+  }
+
+  private func ask(
+    _ attempt: ChunkReadPlan.Attempt, _ range: Range<Int>, _ shared: NIOLockedValueBox<Shared>, _ sink: Sink,
+    _ watch: StallWatch
+  ) async throws -> Outcome {
+    var request = WireReadChunkRequest()
+    request.chunk = WireChunkId(chunk.id)
+    request.group = chunk.group.rawValue
+    request.offset = UInt32(attempt.offset)
+    request.length = UInt32(range.upperBound - attempt.offset)
+    request.root = chunk.root.wire
+    request.withoutLeaves = !attempt.needsLeaves
+    request.node = attempt.node.rawValue
+    if !capability.token.isEmpty { request.capability = capability }
+    let channel = try connection.channel(to: attempt.node)
+    let options = CallOptions(metadata: OperationTrace.metadata)
+    return try await watch.waiting {
+      try await channel.call(DataNodeMethods.readChunk, request, options: options) { reader in
+        try await receive(reader, attempt, range, shared, sink, watch)
+      }
+    }
+  }
+
+  private func receive(
+    _ reader: MessageReader<ReadChunkPart>, _ attempt: ChunkReadPlan.Attempt, _ range: Range<Int>,
+    _ shared: NIOLockedValueBox<Shared>, _ sink: Sink, _ watch: StallWatch
+  ) async throws -> Outcome {
+    guard case .header(let header)? = try await watch.waiting({ try await reader.next() }) else {
+      throw DFSError(.corrupt, "datanode \(attempt.node) answers without a header")
+    }
+    let known = attempt.needsLeaves ? try leaves(of: header) : shared.withLockedValue { $0.leaves }
+    let isWinner = shared.withLockedValue { state in
+      guard state.winner == nil else { return false }
+      state.winner = attempt.node
+      state.leaves = known
+      return true
+    }
+    guard isWinner else { return .lost }
+    var offset = attempt.offset
+    while offset < range.upperBound {
+      guard case .data(let piece)? = try await watch.waiting({ try await reader.next() }) else {
+        throw DFSError(.unavailable, "datanode \(attempt.node) ended the chunk too early")
+      }
+      guard case .bytes(let bytes) = piece.payload, Int(piece.offset) == offset else {
+        throw DFSError(.corrupt, "datanode \(attempt.node) sends another part of the chunk than was asked for")
+      }
+      try await accept(bytes, at: offset, range, known, sink)
+      offset += bytes.readableBytes
+      shared.withLockedValue { [offset] in $0.offset = offset }
+    }
+    return .finished
+  }
+
+  private func leaves(of header: WireReadChunkHeader) throws -> [Digest] {
+    let leaves = ByteBuffer(bytes: header.leaves).digests
+    guard Int(header.length) == chunk.length, leaves.count == Block.count(of: chunk.length),
+      MerkleTree.root(of: leaves) == chunk.root
+    else { throw DFSError(.corrupt, "the hashes of chunk \(chunk.id) do not match its root in the metadata") }
+    return leaves
+  }
+
+  private func accept(
+    _ bytes: ByteBuffer, at offset: Int, _ range: Range<Int>, _ leaves: [Digest], _ sink: Sink
+  ) async throws {
+    let end = offset + bytes.readableBytes
+    guard end == chunk.length || bytes.readableBytes % Block.size == 0, end <= chunk.length else {
+      throw DFSError(.corrupt, "a part of chunk \(chunk.id) does not end with a block")
+    }
+    let wanted = range.clamped(to: offset..<end)
+    let part = bytes.getSlice(at: bytes.readerIndex + wanted.lowerBound - offset, length: wanted.count) ?? ByteBuffer()
+    let id = chunk.id
+    try await connection.threads.run {
+      try verify(bytes, at: offset, of: id, leaves)
+      do { try sink.onThread?(wanted.lowerBound, part) } catch { throw SinkFailure(error) }
+    }
+    do { try await sink.deliver?(wanted.lowerBound, part) } catch { throw SinkFailure(error) }
+  }
+
+  /// Tells the coordinator of bad replicas.
+  private func report(_ faults: [NodeID: ChunkReadPlan.Fault]) async {
+    guard !faults.isEmpty else { return }
+    await connection.report(
+      faults.map { node, kind in
+        var report = WireReplicaReport()
+        report.chunk = WireChunkId(chunk.id)
+        report.group = chunk.group.rawValue
+        report.node = node.rawValue
+        report.fault =
+          switch kind {
+          case .corrupt: .corrupt
+          case .missing: .missing
+          case .unreachable: .unreachable
+          }
+        return report
+      })
+  }
+}
+
+/// Where the bytes go failed, not where they come from: another replica does not help.
+struct SinkFailure: Error {
+  let error: any Error
+  init(_ error: any Error) { self.error = error }
+}
+
+private func verify(_ bytes: ByteBuffer, at offset: Int, of chunk: ChunkID, _ leaves: [Digest]) throws {
+  try bytes.withUnsafeReadableBytes { bytes in
+    for start in stride(from: 0, to: bytes.count, by: Block.size) {
+      let block = UnsafeRawBufferPointer(rebasing: bytes[start..<min(start + Block.size, bytes.count)])
+      let number = (offset + start) / Block.size
+      guard number < leaves.count, MerkleTree.verify(block, against: leaves[number]) else {
+        throw DFSError(.corrupt, "block \(number) of chunk \(chunk) fails its hash")
+      }
+    }
+  }
+}
