@@ -1,0 +1,65 @@
+import DFSCore
+import TestSupport
+import Testing
+
+@testable import DFSClient
+
+struct CoordinatorRetryTests {
+  private let start = ContinuousClock.now
+
+  /// The error that is told in the end, when every attempt answers with the next of `codes` (the last one again and again).
+  private func end(
+    _ kind: CoordinatorRetry.Kind, _ codes: [DFSError.Code], patience: Duration = .seconds(5)
+  ) -> (DFSError, attempts: Int, after: Duration) {
+    var retry = CoordinatorRetry(kind, started: start, patience: patience)
+    var now = start
+    var attempts = 0
+    while true {
+      let code = codes[min(attempts, codes.count - 1)]
+      attempts += 1
+      switch retry.decide(after: DFSError(code, "\(code)"), now: now, chance: 0.5) {
+      case .retry(let pause): now += pause
+      case .fail(let error): return (error, attempts, start.duration(to: now))
+      }
+    }
+  }
+
+  @Test(arguments: [DFSError.Code.notFound, .alreadyExists, .failedPrecondition, .invalidArgument, .permissionDenied, .stale])
+  func `a definite answer is passed on at once`(code: DFSError.Code) {
+    let (error, attempts, _) = end(.mutation, [code])
+    #expect(error.code == code && attempts == 1)
+  }
+
+  @Test func `a coordinator that is away is waited for until patience ends`() {
+    let (error, attempts, after) = end(.read, [.unavailable])
+    #expect(error.code == .unavailable && attempts > 4 && after < .seconds(5) && after > .seconds(2))
+  }
+
+  @Test func `an unknown outcome that is never settled is reported as unknown`() {
+    #expect(end(.mutation, [.outcomeUnknown, .unavailable]).0.code == .outcomeUnknown)
+    #expect(end(.mutation, [.deadlineExceeded, .unavailable]).0.code == .outcomeUnknown)
+  }
+
+  @Test func `an unknown outcome is settled by a definite answer to the same request`() {
+    #expect(end(.mutation, [.outcomeUnknown, .failedPrecondition]).0.code == .failedPrecondition)
+  }
+
+  @Test func `what never reached the coordinator is unavailable, not unknown`() {
+    #expect(end(.mutation, [.unavailable]).0.code == .unavailable)
+  }
+
+  @Test func `a full coordinator is asked a few times only`() {
+    let (error, attempts, _) = end(.mutation, [.exhausted])
+    #expect(error.code == .exhausted && attempts == 4)
+  }
+
+  @Test func `a request id begins with the highest revision seen`() {
+    var ids = RequestIDs()
+    var random = SeededGenerator(seed: 1)
+    ids.saw(Revision(rawValue: 7))
+    ids.saw(Revision(rawValue: 3))
+    let first = ids.next(using: &random)
+    let second = ids.next(using: &random)
+    #expect(first.seen.rawValue == 7 && first != second)
+  }
+}
