@@ -1,0 +1,60 @@
+import ArgumentParser
+import DFSConfig
+import DFSCoordinator
+import DFSCore
+import DFSMetadata
+import DFSRPC
+import Foundation
+import Logging
+
+struct CoordinatorCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "coordinator",
+    abstract: "Run the coordinator: names, membership, placement.",
+    discussion: """
+      Examples:
+        dfsd coordinator --data /var/lib/dfs/coordinator
+        dfsd coordinator --config /etc/dfs/cluster.yaml --set coordinator.replicas=2
+      """)
+
+  @OptionGroup var role: RoleOptions
+
+  func run() async throws {
+    let settings = try role.settings(for: .coordinator, role: "coordinator")
+    settings.startLog()
+    let logger = Logger(label: "dfs.coordinator")
+    let loops = settings.makeLoops()
+    let server = CoordinatorServer(try CoordinatorConfiguration(settings), loops: loops, logger: logger)
+    let addresses = try await server.start().map(\.description).joined(separator: ", ")
+    Terminal.note("dfsd: coordinator serves at \(addresses), data in \(settings.coordinator.data)")
+    try await RoleRunner(logger: logger).run([server]) { "serving at \(addresses)" }
+    await loops.shutdown()
+  }
+}
+
+extension CoordinatorConfiguration {
+  init(_ settings: Settings) throws {
+    let coordinator = settings.coordinator
+    self.init(data: coordinator.data, server: try settings.serverConfiguration(listen: coordinator.listen))
+    channel = try settings.channelConfiguration()
+    chunkSize = coordinator.chunkSize
+    namespace.inlineLimit = coordinator.inlineLimit
+    namespace.uploadLease = coordinator.uploadLease
+    namespace.pinDuration = coordinator.pinLease
+    namespace.reapGrace = coordinator.reapGrace
+    namespace.outcomeRetention = coordinator.resultRetention
+    namespace.listSnapshotLifetime = coordinator.snapshotLifetime
+    namespace.listSnapshots = coordinator.snapshotLimit
+    namespace.waitingMutations = coordinator.queueLimit
+    policy = PlacementPolicy(replicas: UInt8(coordinator.replicas))
+    membership.downAfter = coordinator.downAfter
+    membership.outAfter = coordinator.outAfter
+    membership.startGrace = coordinator.outAfter
+    membership.lease = coordinator.downAfter
+    membership.heartbeat = settings.datanode.heartbeatInterval
+    cache = coordinator.cache
+    diskThreads = coordinator.diskThreads
+    drainGrace = settings.cluster.transport.drainGrace
+    version = Version.current
+  }
+}

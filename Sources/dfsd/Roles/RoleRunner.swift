@@ -1,0 +1,38 @@
+import DFSCore
+import DFSObservability
+import Foundation
+import Logging
+import ServiceLifecycle
+
+/// Runs services until SIGTERM or SIGINT asks for an orderly stop, and tells systemd how things stand.
+struct RoleRunner: Sendable {
+  let logger: Logger
+
+  /// Stops the services in reverse order: the first is there the longest. `announce` runs beside them, and what it
+  /// returns is what `systemctl status` shows.
+  func run(_ services: [any Service], announce: @escaping @Sendable () async throws -> String) async throws {
+    let notifier = ServiceNotifier(environment: ProcessInfo.processInfo.environment)
+    let group = ServiceGroup(
+      configuration: .init(
+        services: services.map { service in
+          .init(service: service, successTerminationBehavior: .gracefullyShutdownGroup)
+        }, gracefulShutdownSignals: [.sigterm, .sigint], logger: logger))
+    try await withThrowingTaskGroup(of: Bool.self) { tasks in
+      defer { tasks.cancelAll() }
+      tasks.addTask {
+        try await group.run()
+        notifier?.stopping()
+        return true
+      }
+      tasks.addTask {
+        let status = try await announce()
+        notifier?.ready(status: status)
+        try await notifier?.runWatchdog(clock: .continuous) { true }
+        return false
+      }
+      while let isOver = try await tasks.next() {
+        if isOver { return }
+      }
+    }
+  }
+}
