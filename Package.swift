@@ -51,7 +51,7 @@ let products: [String: [Target.Dependency]] = [
 ]
 
 /// Sources of generated code, which lies beside them.
-let excludes = ["DFSWire": ["Protos"], "DFSRPC": ["Protos"], "InteropTests": ["Foreign"]]
+let excludes = ["DFSWire": ["Protos"], "DFSRPC": ["Protos"], "InteropTests": ["Foreign"], "DFSRPCTests": ["Corpus"]]
 
 let resources: [String: [Resource]] = [
   "DFSRPC": [.embedInCode("Descriptors/grpc.binpb")], "DFSWire": [.embedInCode("Descriptors/dfs.v1.binpb")],
