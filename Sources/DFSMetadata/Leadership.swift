@@ -10,7 +10,8 @@ struct Leadership {
   var clock: ClusterClock
   var openUploads: [UploadID]
 
-  /// A batch of the leader before may still arrive between catching up and the first transaction: then once more.
+  /// A batch of the leader before may still arrive between catching up and the first transaction: then once
+  /// more.
   private static let attempts = 5
 
   static func take(
@@ -38,12 +39,16 @@ struct Leadership {
     let context = RoundContext(
       now: time, wallTime: configuration.wallTime(), configuration: configuration,
       incarnation: cluster.incarnation, limits: ledger.limits, isLeaseOver: { _ in false })
-    var round = Round(over: store, previous: previous, term: previous.term + 1, state: state, context: context)
+    var round = Round(
+      over: store, previous: previous, term: previous.term + 1, state: state, context: context)
     if found == nil { round.create(cluster) }
-    guard let sealed = try round.seal(isForced: true) else { preconditionFailure("a forced round has a batch") }
+    guard let sealed = try round.seal(isForced: true) else {
+      preconditionFailure("a forced round has a batch")
+    }
     try ledger.settle(sealed.batch, in: store, derived: sealed.derived)
     return Leadership(
-      configuration: configuration, cluster: cluster, mark: sealed.batch.mark, state: sealed.state, clock: clock,
+      configuration: configuration, cluster: cluster, mark: sealed.batch.mark, state: sealed.state,
+      clock: clock,
       openUploads: try uploads(store))
   }
 
@@ -66,7 +71,8 @@ struct Leadership {
       }
       guard isEmpty else {
         throw DFSError(
-          .corrupt, "the metadata store holds data, but not the records that say which cluster's it is: restore it")
+          .corrupt,
+          "the metadata store holds data, but not the records that say which cluster's it is: restore it")
       }
       return nil
     }
@@ -74,7 +80,8 @@ struct Leadership {
     let unknown = record.features.filter { !ClusterRecord.knownFeatures.contains($0) }
     guard record.format <= ClusterRecord.newestFormat, unknown.isEmpty else {
       throw DFSError(
-        .failedPrecondition, "the metadata store has format \(record.format) with \(unknown), this program knows "
+        .failedPrecondition,
+        "the metadata store has format \(record.format) with \(unknown), this program knows "
           + "\(ClusterRecord.newestFormat): start a newer program")
     }
     return Found(cluster: record, mark: try RoundMark(stored: mark), state: try StateRecord(stored: state))

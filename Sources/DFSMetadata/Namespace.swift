@@ -5,11 +5,12 @@ package import Logging
 /// The namespace and the membership of one cluster: the front of this module.
 ///
 /// Mutations wait for their round: executed one after another, made durable together, then answered. Reads go
-/// through a `NamespaceView`, a snapshot of the local store, and never wait for a round. Leases, pins and listings' snapshots
-/// are this leader's own memory: taking leadership restarts them in full.
+/// through a `NamespaceView`, a snapshot of the local store, and never wait for a round. Leases, pins and
+/// listings' snapshots are this leader's own memory: taking leadership restarts them in full.
 ///
-/// When the outcome of a round is unknown, or another leader has taken over, the namespace refuses every further mutation
-/// and `waitUntilEnded()` returns: the process must end, and a start finds out what is durable.
+/// When the outcome of a round is unknown, or another leader has taken over, the namespace refuses every
+/// further mutation and `waitUntilEnded()` returns: the process must end, and a start finds out what is
+/// durable.
 package final class Namespace: Sendable {
   package let configuration: NamespaceConfiguration
   package let cluster: ClusterID
@@ -21,10 +22,12 @@ package final class Namespace: Sendable {
   let memory: NamespaceMemory
   private let runner: RoundRunner
 
-  /// Opens the namespace in `store`, or makes a new one there when the ledger has none, and takes leadership: raises the term and
-  /// restarts all leases. Blocks. Throws `.failedPrecondition` for a format newer than this program's, `.corrupt` for a damaged store.
+  /// Opens the namespace in `store`, or makes a new one there when the ledger has none, and takes leadership:
+  /// raises the term and restarts all leases. Blocks. Throws `.failedPrecondition` for a format newer than
+  /// this program's, `.corrupt` for a damaged store.
   package static func open(
-    store: any OrderedStore, ledger: any Ledger, configuration: NamespaceConfiguration = NamespaceConfiguration(),
+    store: any OrderedStore, ledger: any Ledger,
+    configuration: NamespaceConfiguration = NamespaceConfiguration(),
     logger: Logger
   ) throws -> Namespace {
     let leadership = try Leadership.take(store, ledger, configuration)
@@ -61,7 +64,8 @@ package final class Namespace: Sendable {
       context: {
         RoundContext(
           now: clock.now, wallTime: configuration.wallTime(), configuration: configuration,
-          incarnation: cluster.incarnation, limits: limits, isLeaseOver: { memory.isLeaseOver($0, now: clock.now) })
+          incarnation: cluster.incarnation, limits: limits,
+          isLeaseOver: { memory.isLeaseOver($0, now: clock.now) })
       },
       settled: { memory.settled($0, $1, now: clock.now) })
     runner.start()
@@ -69,10 +73,11 @@ package final class Namespace: Sendable {
 
   /// Executes `mutation` in the next round, exactly once for each request id, and returns when it is durable.
   ///
-  /// Besides what the operation itself throws: `.outcomeUnknown` for an id below the recorded floor, never executed
-  /// (metadata `floor`, `revision`), or when the round's durability is unknown; `.invalidArgument` for an id that was used with
-  /// other arguments; `.stale` for an id that saw a revision this namespace never had; `.unavailable` when too many wait or the
-  /// namespace has ended. Cancellation does not withdraw it: rounds are short.
+  /// Besides what the operation itself throws: `.outcomeUnknown` for an id below the recorded floor, never
+  /// executed (metadata `floor`, `revision`), or when the round's durability is unknown; `.invalidArgument`
+  /// for an id that was used with other arguments; `.stale` for an id that saw a revision this namespace
+  /// never had; `.unavailable` when too many wait or the namespace has ended. Cancellation does not withdraw
+  /// it: rounds are short.
   @discardableResult
   package func mutate<M: Mutation>(_ mutation: M, id: RequestID? = nil) async throws -> Settled<M.Outcome> {
     try await withCheckedThrowingContinuation { continuation in

@@ -1,8 +1,8 @@
 import DFSCore
 import DFSKeyValue
 import Glibc
-import Testing
 import TestSupport
+import Testing
 
 @testable import DFSMetadata
 
@@ -81,7 +81,8 @@ import TestSupport
         group.addTask {
           await code {
             let path = try RemotePath("/\(number)")
-            return try await namespace.mutate(PutInline(target: path, attributes: attributes, bytes: [], root: digest(1)))
+            return try await namespace.mutate(
+              PutInline(target: path, attributes: attributes, bytes: [], root: digest(1)))
           }
         }
       }

@@ -1,7 +1,7 @@
 import DFSCore
 import DFSKeyValue
-import Testing
 import TestSupport
+import Testing
 
 @testable import DFSMetadata
 
@@ -29,7 +29,8 @@ import TestSupport
     }
     let attributes = FileAttributes(mode: 0, modified: FileTime(rawValue: 0))
     for name in plan.names {
-      let put = PutInline(target: try RemotePath("/" + name), attributes: attributes, bytes: [1], root: digest(1))
+      let put = PutInline(
+        target: try RemotePath("/" + name), attributes: attributes, bytes: [1], root: digest(1))
       let id = RequestID(seen: Revision(rawValue: 0), high: 0, low: UInt64(name) ?? 0)
       switch await code({ try await namespace.mutate(put, id: id) }) {
       case nil: acknowledged.append(name)
@@ -43,13 +44,16 @@ import TestSupport
   }
 
   @Test(arguments: [false, true])
-  func `what was acknowledged is there, and asking again settles what is unknown`(losesLocalStore: Bool) async throws {
+  func `what was acknowledged is there, and asking again settles what is unknown`(losesLocalStore: Bool)
+    async throws
+  {
     let names = (0..<6).map { String($0) }
     for dieAt in 1...25 {
       let service = MemoryLedgerService(faults: dieAt % 2 == 0 ? .many : .none, seed: UInt64(dieAt))
       let before = try await run(Plan(names: names, dieAt: dieAt), service)
       let store = losesLocalStore ? MemoryStore() : before.store.afterCrash()
-      let namespace = try Namespace.open(store: store, ledger: MemoryLedger(service), logger: TestCluster.logger)
+      let namespace = try Namespace.open(
+        store: store, ledger: MemoryLedger(service), logger: TestCluster.logger)
       func present() throws -> Set<String> {
         Set(try namespace.list(ListRequest(path: .root)).entries.compactMap { $0.path.name?.description })
       }
@@ -58,7 +62,8 @@ import TestSupport
       #expect(found.isSubset(of: before.acknowledged + before.unknown), "died at step \(dieAt)")
       let attributes = FileAttributes(mode: 0, modified: FileTime(rawValue: 0))
       for name in before.unknown {
-        let put = PutInline(target: try RemotePath("/" + name), attributes: attributes, bytes: [1], root: digest(1))
+        let put = PutInline(
+          target: try RemotePath("/" + name), attributes: attributes, bytes: [1], root: digest(1))
         let id = RequestID(seen: Revision(rawValue: 0), high: 0, low: UInt64(name) ?? 0)
         let again = try await namespace.mutate(put, id: id)
         #expect(again.isReplay == found.contains(name), "died at step \(dieAt)")
@@ -69,7 +74,9 @@ import TestSupport
     }
   }
 
-  @Test func `a standalone coordinator that is killed has everything acknowledged and no half of the rest`() async throws {
+  @Test func `a standalone coordinator that is killed has everything acknowledged and no half of the rest`()
+    async throws
+  {
     let store = MemoryStore()
     let namespace = try Namespace.open(store: store, ledger: StandaloneLedger(), logger: TestCluster.logger)
     let attributes = FileAttributes(mode: 0, modified: FileTime(rawValue: 0))

@@ -28,7 +28,9 @@ import Testing
   }
 
   @Test(arguments: Engine.allCases)
-  func `mkdir with parents makes what is missing and is content with what is there`(engine: Engine) async throws {
+  func `mkdir with parents makes what is missing and is content with what is there`(engine: Engine)
+    async throws
+  {
     let cluster = try TestCluster(engine)
     let first = try await cluster.mkdir("/a/b/c", .make)
     #expect(first.made == 3)
@@ -58,7 +60,9 @@ import Testing
   }
 
   @Test(arguments: Engine.allCases)
-  func `a file and an empty directory are removed by name, a full directory only as a tree`(engine: Engine) async throws {
+  func `a file and an empty directory are removed by name, a full directory only as a tree`(engine: Engine)
+    async throws
+  {
     let cluster = try TestCluster(engine)
     try await cluster.mkdir("/a")
     try await cluster.put("/a/f", [1])

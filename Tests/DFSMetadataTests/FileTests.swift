@@ -15,7 +15,8 @@ import Testing
     #expect(try cluster.namespace.view().lookup(cluster.path("/a.txt")).contents == .inline([1, 2, 3]))
     try await cluster.put("/empty")
     #expect(try cluster.stat("/empty").size == .zero)
-    #expect(await code { try await cluster.put("/big", Array(repeating: 1, count: 4097)) } == .invalidArgument)
+    #expect(
+      await code { try await cluster.put("/big", Array(repeating: 1, count: 4097)) } == .invalidArgument)
     try await cluster.put("/full", Array(repeating: 1, count: 4096))
     #expect(await code { try await cluster.put("/") } == .failedPrecondition)
     #expect(await code { try await cluster.put("/none/x") } == .notFound)
@@ -30,8 +31,10 @@ import Testing
     #expect(await code { try await cluster.put("/f", [2], .ifAbsent) } == .alreadyExists)
     let second = try await cluster.put("/f", [2], .ifRevision(first.revision))
     #expect(second.outcome.replaced == first.outcome.inode)
-    #expect(await code { try await cluster.put("/f", [3], .ifRevision(first.revision)) } == .failedPrecondition)
-    #expect(await code { try await cluster.put("/g", [3], .ifRevision(first.revision)) } == .failedPrecondition)
+    #expect(
+      await code { try await cluster.put("/f", [3], .ifRevision(first.revision)) } == .failedPrecondition)
+    #expect(
+      await code { try await cluster.put("/g", [3], .ifRevision(first.revision)) } == .failedPrecondition)
     #expect(try cluster.namespace.view().lookup(cluster.path("/f")).contents == .inline([2]))
     let stale = Remove(
       path: cluster.path("/f"), scope: .fileOrEmptyDirectory, precondition: .ifRevision(first.revision))
@@ -97,7 +100,8 @@ import Testing
     let cluster = try TestCluster(engine)
     let put = try await cluster.put("/f", [1])
     let change = SetAttributes(
-      path: cluster.path("/f"), mode: 0o600, modified: FileTime(rawValue: -5), owner: "ann", user: ["k": [1, 2]])
+      path: cluster.path("/f"), mode: 0o600, modified: FileTime(rawValue: -5), owner: "ann",
+      user: ["k": [1, 2]])
     #expect(try await cluster.namespace.mutate(change).revision > put.revision)
     var status = try cluster.stat("/f")
     #expect(status.revision == put.revision)
@@ -112,7 +116,8 @@ import Testing
       SetAttributes(path: cluster.path("/f"), mode: 0o10000),
       SetAttributes(path: cluster.path("/f"), owner: String(repeating: "x", count: 256)),
       SetAttributes(path: cluster.path("/f"), user: ["big": Array(repeating: 0, count: 4096)]),
-      SetAttributes(path: cluster.path("/f"), user: Dictionary(uniqueKeysWithValues: (0..<33).map { ("\($0)", [1]) })),
+      SetAttributes(
+        path: cluster.path("/f"), user: Dictionary(uniqueKeysWithValues: (0..<33).map { ("\($0)", [1]) })),
       SetAttributes(path: cluster.path("/"), policy: PlacementPolicy(replicas: 6)),
     ] { #expect(await code { try await cluster.namespace.mutate(bad) } == .invalidArgument) }
     try await cluster.finish()

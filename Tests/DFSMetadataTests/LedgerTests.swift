@@ -1,13 +1,15 @@
 import DFSCore
 import DFSKeyValue
 import Synchronization
-import Testing
 import TestSupport
+import Testing
 
 @testable import DFSMetadata
 
 @Suite struct LedgerTests {
-  private func batch(_ previous: RoundMark, _ mark: RoundMark, _ extra: [WriteBatch.Change] = []) -> LedgerBatch {
+  private func batch(_ previous: RoundMark, _ mark: RoundMark, _ extra: [WriteBatch.Change] = [])
+    -> LedgerBatch
+  {
     var changes = WriteBatch()
     changes.put(Keys.round, mark.encoded)
     return LedgerBatch(previous: previous, mark: mark, changes: changes.adding(extra))
@@ -57,14 +59,16 @@ import TestSupport
 
   @Test func `a second leader fences the first, which ends and says so`() async throws {
     let service = MemoryLedgerService()
-    let first = try Namespace.open(store: MemoryStore(), ledger: MemoryLedger(service), logger: TestCluster.logger)
+    let first = try Namespace.open(
+      store: MemoryStore(), ledger: MemoryLedger(service), logger: TestCluster.logger)
     let attributes = FileAttributes(mode: 0, modified: FileTime(rawValue: 0))
     func put(_ namespace: Namespace, _ path: String) async throws {
       let path = try RemotePath(path)
       try await namespace.mutate(PutInline(target: path, attributes: attributes, bytes: [1], root: digest(1)))
     }
     try await put(first, "/a")
-    let second = try Namespace.open(store: MemoryStore(), ledger: MemoryLedger(service), logger: TestCluster.logger)
+    let second = try Namespace.open(
+      store: MemoryStore(), ledger: MemoryLedger(service), logger: TestCluster.logger)
     #expect(second.epoch > first.epoch && second.cluster == first.cluster)
     #expect(await code { try await put(first, "/b") } == .outcomeUnknown)
     #expect(await first.waitUntilEnded()?.code == .stale)
@@ -95,7 +99,8 @@ import TestSupport
       let put = PutInline(target: path, attributes: attributes, bytes: [1], root: digest(1))
       let outcome = await code { try await first.mutate(put) }
       died.store(true, ordering: .relaxed)
-      let second = try Namespace.open(store: MemoryStore(), ledger: MemoryLedger(service), logger: TestCluster.logger)
+      let second = try Namespace.open(
+        store: MemoryStore(), ledger: MemoryLedger(service), logger: TestCluster.logger)
       let names = try second.list(ListRequest(path: .root)).entries.map(\.path.description)
       if outcome == nil { #expect(names == ["/late"]) }
       try second.view().checkDigest()
@@ -155,7 +160,9 @@ import TestSupport
       var batch = WriteBatch()
       change(&batch)
       try store.apply(batch, durability: .synced)
-      return await code { try Namespace.open(store: store, ledger: StandaloneLedger(), logger: TestCluster.logger) }
+      return await code {
+        try Namespace.open(store: store, ledger: StandaloneLedger(), logger: TestCluster.logger)
+      }
     }
     var record = ClusterRecord(cluster: id)
     record.format = 2

@@ -37,14 +37,19 @@ import Testing
   }
 
   @Test(arguments: Engine.allCases)
-  func `a recursive listing goes through the tree in path order whatever the page`(engine: Engine) async throws {
+  func `a recursive listing goes through the tree in path order whatever the page`(engine: Engine)
+    async throws
+  {
     let cluster = try TestCluster(engine)
     try await cluster.mkdir("/a/b/c", .make)
     try await cluster.mkdir("/a/b-", .make)
     try await cluster.mkdir("/a/d", .make)
-    for name in ["/a/b/c/1", "/a/b/c/2", "/a/b/z", "/a/b-/y", "/a/0", "/a/z", "/top"] { try await cluster.put(name) }
+    for name in ["/a/b/c/1", "/a/b/c/2", "/a/b/z", "/a/b-/y", "/a/0", "/a/z", "/top"] {
+      try await cluster.put(name)
+    }
     let expected = [
-      "/a", "/a/0", "/a/b", "/a/b/c", "/a/b/c/1", "/a/b/c/2", "/a/b/z", "/a/b-", "/a/b-/y", "/a/d", "/a/z", "/top",
+      "/a", "/a/0", "/a/b", "/a/b/c", "/a/b/c/1", "/a/b/c/2", "/a/b/z", "/a/b-", "/a/b-/y", "/a/d", "/a/z",
+      "/top",
     ]
     for limit in [1, 2, 3, 5, 100] {
       let entries = try pages(cluster, "/", .recursive, limit: limit).flatMap(\.entries)
@@ -54,7 +59,9 @@ import Testing
   }
 
   @Test(arguments: Engine.allCases)
-  func `a listing shows one revision while its snapshot lives, then goes on and says so`(engine: Engine) async throws {
+  func `a listing shows one revision while its snapshot lives, then goes on and says so`(engine: Engine)
+    async throws
+  {
     let cluster = try TestCluster(engine) { $0.listSnapshots = 2 }
     for name in ["a", "c", "e", "g"] { try await cluster.put("/" + name) }
     var request = ListRequest(path: .root, limit: 2)
@@ -96,7 +103,8 @@ import Testing
   }
 
   @Test(arguments: Engine.allCases)
-  func `a listing whose directory vanished at the cursor goes on after its name`(engine: Engine) async throws {
+  func `a listing whose directory vanished at the cursor goes on after its name`(engine: Engine) async throws
+  {
     let cluster = try TestCluster(engine)
     for name in ["/a/1", "/b/1", "/b/2", "/c/1"] { try await cluster.mkdir(name, .make) }
     var request = ListRequest(path: .root, depth: .recursive, after: cluster.path("/b/1"), limit: 10)

@@ -1,6 +1,6 @@
 import DFSCore
-import Testing
 import TestSupport
+import Testing
 
 @testable import DFSMetadata
 
@@ -26,7 +26,9 @@ import TestSupport
       let put = PutInline(
         target: one, attributes: cluster.attributes, precondition: flag ? .ifAbsent : .none, bytes: bytes,
         root: digest(1))
-      return (await code { try await namespace.mutate(put, id: id) }, model.put(one, .inline(bytes), ifAbsent: flag))
+      return (
+        await code { try await namespace.mutate(put, id: id) }, model.put(one, .inline(bytes), ifAbsent: flag)
+      )
     case 4:
       return (await upload(cluster, one, id), model.put(one, .chunks(2), ifAbsent: false))
     case 5, 6:
@@ -37,7 +39,9 @@ import TestSupport
       return (await code { try await namespace.mutate(remove, id: id) }, model.remove(one, tree: flag))
     default:
       let rename = Rename(source: one, target: two, existing: flag ? .replace : .refuse)
-      return (await code { try await namespace.mutate(rename, id: id) }, model.rename(one, two, replace: flag))
+      return (
+        await code { try await namespace.mutate(rename, id: id) }, model.rename(one, two, replace: flag)
+      )
     }
   }
 

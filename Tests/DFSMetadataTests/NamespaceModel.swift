@@ -48,7 +48,9 @@ struct NamespaceModel {
     if parents {
       let ways = (0..<path.components.count).map { RemotePath(components: Array(path.components[...$0])) }
       for way in ways {
-        if let node = nodes[way], node != .directory { return way == path ? .alreadyExists : .failedPrecondition }
+        if let node = nodes[way], node != .directory {
+          return way == path ? .alreadyExists : .failedPrecondition
+        }
       }
       for way in ways { nodes[way] = .directory }
       return nil
@@ -88,7 +90,8 @@ struct NamespaceModel {
         after[path] = node
         continue
       }
-      after[RemotePath(components: target.components + path.components.dropFirst(source.components.count))] = node
+      after[RemotePath(components: target.components + path.components.dropFirst(source.components.count))] =
+        node
     }
     nodes = after
     return nil

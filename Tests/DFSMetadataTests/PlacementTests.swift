@@ -66,7 +66,8 @@ import Testing
     try await cluster.form(groups: 2)
     let file = try await cluster.upload("/f", chunks: 10, groups: 2)
     let sealed = try await cluster.begin("/open", chunks: 512, groups: 2).upload
-    try await cluster.namespace.mutate(SealSegment(upload: sealed, segment: 0, chunks: cluster.stored(0..<512)))
+    try await cluster.namespace.mutate(
+      SealSegment(upload: sealed, segment: 0, chunks: cluster.stored(0..<512)))
     try await cluster.restart()
     var chunks: [ChunkID] = []
     while true {
@@ -74,7 +75,8 @@ import Testing
       chunks += page
       if page.count < 100 { break }
     }
-    let expected = stride(from: 1, to: 10, by: 2).map { ChunkID(inode: file, index: UInt32($0)) }
+    let expected =
+      stride(from: 1, to: 10, by: 2).map { ChunkID(inode: file, index: UInt32($0)) }
       + stride(from: 1, to: 512, by: 2).map { ChunkID(inode: sealed, index: UInt32($0)) }
     #expect(chunks == expected)
     try await cluster.finish()

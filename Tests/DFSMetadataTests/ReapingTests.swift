@@ -32,7 +32,9 @@ import Testing
   }
 
   @Test(arguments: Engine.allCases)
-  func `the reader of an overwritten version keeps it by its pin, beside the reaper`(engine: Engine) async throws {
+  func `the reader of an overwritten version keeps it by its pin, beside the reaper`(engine: Engine)
+    async throws
+  {
     let cluster = try TestCluster(engine)
     try await cluster.form()
     let old = try await cluster.upload("/f", chunks: 2)

@@ -24,7 +24,8 @@ struct RecordSample {
       RecordSample(InodeRecord.directory(make.directory())), RecordSample(InodeRecord.file(make.file())),
       RecordSample(make.entry()), RecordSample(SegmentRecord(chunks: make.references(20))),
       RecordSample(make.upload()), RecordSample(make.page()), RecordSample(make.condemned()),
-      RecordSample(make.outcome()), RecordSample(GroupRecord(make.group())), RecordSample(NodeRecord(make.node())),
+      RecordSample(make.outcome()), RecordSample(GroupRecord(make.group())),
+      RecordSample(NodeRecord(make.node())),
       RecordSample(make.cluster()), RecordSample(make.state()),
       RecordSample(RoundMark(term: make.random.next(), round: make.random.next())),
     ]
@@ -51,7 +52,8 @@ struct RecordMaker {
   }
 
   mutating func attributes() -> FileAttributes {
-    var value = FileAttributes(mode: number(0...0o7777), modified: FileTime(rawValue: number(Int64.min...Int64.max)))
+    var value = FileAttributes(
+      mode: number(0...0o7777), modified: FileTime(rawValue: number(Int64.min...Int64.max)))
     if flag() { value.owner = "someone" }
     for index in 0..<number(0...3) { value.user["key\(index)"] = random.bytes(number(0...20)) }
     return value
@@ -63,7 +65,8 @@ struct RecordMaker {
   mutating func references(_ most: Int) -> [ChunkReference] {
     (0..<number(0...most)).map { _ in
       ChunkReference(
-        index: number(0...UInt32.max), group: GroupID(rawValue: number(0...UInt32.max)), length: number(0...UInt32.max),
+        index: number(0...UInt32.max), group: GroupID(rawValue: number(0...UInt32.max)),
+        length: number(0...UInt32.max),
         root: root())
     }
   }
@@ -94,7 +97,8 @@ struct RecordMaker {
   mutating func upload() -> UploadRecord {
     let precondition: WritePrecondition = [.none, .ifAbsent, .ifRevision(revision())][number(0...2)]
     var record = UploadRecord(
-      parent: inode(), name: name(), precondition: precondition, attributes: attributes(), chunkSize: chunkSize(),
+      parent: inode(), name: name(), precondition: precondition, attributes: attributes(),
+      chunkSize: chunkSize(),
       policy: policy(), allocated: number(0...UInt32.max))
     record.sealedSegments = number(0...UInt32.max)
     record.sealedChunks = random.next()
@@ -107,7 +111,8 @@ struct RecordMaker {
   }
 
   mutating func page() -> AllocationPage {
-    var page = AllocationPage(groups: (0..<number(0...40)).map { _ in GroupID(rawValue: number(0...UInt32.max)) })
+    var page = AllocationPage(
+      groups: (0..<number(0...40)).map { _ in GroupID(rawValue: number(0...UInt32.max)) })
     for position in page.groups.indices where flag() { page.use(position) }
     page.holders = (0..<number(0...3)).map { _ in
       AllocationPage.GroupHolders(
@@ -119,7 +124,8 @@ struct RecordMaker {
 
   mutating func condemned() -> CondemnedRecord {
     let kinds: [ReapPage.Kind] = [.version, .upload, .leftovers, .tree]
-    var record = CondemnedRecord(kind: kinds[number(0...3)], pages: number(0...UInt32.max), revision: revision())
+    var record = CondemnedRecord(
+      kind: kinds[number(0...3)], pages: number(0...UInt32.max), revision: revision())
     record.cursor = number(0...UInt32.max)
     if flag() { record.name = name() }
     return record

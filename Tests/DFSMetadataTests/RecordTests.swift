@@ -1,6 +1,6 @@
 import DFSCore
-import Testing
 import TestSupport
+import Testing
 
 @testable import DFSMetadata
 
@@ -77,7 +77,9 @@ import TestSupport
 
   @Test func `the digest does not depend on the order and notices each change`() {
     var random = SeededGenerator()
-    let records = (0..<100).map { _ in (key: random.bytes(12), value: random.bytes(Int.random(in: 0...40, using: &random))) }
+    let records = (0..<100).map { _ in
+      (key: random.bytes(12), value: random.bytes(Int.random(in: 0...40, using: &random)))
+    }
     func sum(_ records: [(key: [UInt8], value: [UInt8])]) -> StateDigest {
       records.reduce(into: StateDigest.zero) { $0 += StateDigest(key: $1.key, value: $1.value) }
     }

@@ -1,6 +1,6 @@
 import DFSCore
-import Testing
 import TestSupport
+import Testing
 
 @testable import DFSMetadata
 
@@ -59,8 +59,9 @@ import TestSupport
     }
     let before = cluster.revision
     #expect(await code { try await cluster.put("/f", [1], id: old) } == .outcomeUnknown)
-    #expect(await code { try await cluster.put("/g", [1], id: RequestID(seen: .zero, high: 9, low: 9)) }
-      == .outcomeUnknown)
+    #expect(
+      await code { try await cluster.put("/g", [1], id: RequestID(seen: .zero, high: 9, low: 9)) }
+        == .outcomeUnknown)
     #expect(cluster.revision == before)
     #expect(try !cluster.names("/").contains("f"))
     // Old results are gone from the store, and a client that saw the present is served.
@@ -118,7 +119,9 @@ import TestSupport
     let done = try await cluster.commit(begun.upload, chunks, id: id(2))
     #expect(try await cluster.commit(begun.upload, chunks, id: id(2)) == done)
     #expect(await code { try await cluster.commit(begun.upload, chunks, id: id(3)) } == .notFound)
-    #expect(await code { try await cluster.commit(begun.upload, cluster.stored([0]), id: id(2)) } == .invalidArgument)
+    #expect(
+      await code { try await cluster.commit(begun.upload, cluster.stored([0]), id: id(2)) }
+        == .invalidArgument)
     try await cluster.finish()
   }
 
@@ -126,7 +129,9 @@ import TestSupport
     let cluster = try TestCluster(.memoryLedger)
     let id = RequestID(seen: cluster.revision, high: 1, low: 1)
     let answers = try await withThrowingTaskGroup(of: Settled<WriteReceipt>.self) { group in
-      for _ in 0..<50 { group.addTask { [cluster = Unchecked(cluster)] in try await cluster.value.put("/f", [1], id: id) } }
+      for _ in 0..<50 {
+        group.addTask { [cluster = Unchecked(cluster)] in try await cluster.value.put("/f", [1], id: id) }
+      }
       return try await group.reduce(into: []) { $0.append($1) }
     }
     #expect(Set(answers.map(\.outcome)).count == 1)

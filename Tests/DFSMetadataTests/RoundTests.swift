@@ -11,7 +11,8 @@ import Testing
 
   private func context(_ limits: LedgerLimits = .etcd) -> RoundContext {
     RoundContext(
-      now: ClusterTime(rawValue: 1_000_000), wallTime: FileTime(rawValue: 5), configuration: NamespaceConfiguration(),
+      now: ClusterTime(rawValue: 1_000_000), wallTime: FileTime(rawValue: 5),
+      configuration: NamespaceConfiguration(),
       incarnation: 1, limits: limits, isLeaseOver: { _ in false })
   }
 
@@ -50,7 +51,8 @@ import Testing
   @Test func `operations see those before them, and the batch names each key once`() throws {
     var round = try prepared()
     let attributes = FileAttributes(mode: 0, modified: FileTime(rawValue: 0))
-    _ = try round.perform(MakeDirectory(path: try RemotePath("/d"), parents: .mustExist, attributes: attributes), id: nil)
+    _ = try round.perform(
+      MakeDirectory(path: try RemotePath("/d"), parents: .mustExist, attributes: attributes), id: nil)
     for _ in 0..<5 { _ = try round.perform(try put("/d/f"), id: nil) }
     _ = try round.perform(
       Rename(source: try RemotePath("/d/f"), target: try RemotePath("/d/g"), existing: .refuse), id: nil)
@@ -83,7 +85,8 @@ import Testing
     #expect(try round.seal() == nil)
   }
 
-  @Test func `an operation that does not fit waits for the next round, one that never can is refused`() throws {
+  @Test func `an operation that does not fit waits for the next round, one that never can is refused`() throws
+  {
     let limits = LedgerLimits(operations: 9, bytes: .mib(1))
     var round = try prepared(limits)
     for name in ["/a", "/b", "/c"] { _ = try round.perform(try put(name), id: nil) }

@@ -26,7 +26,9 @@ final class TestCluster {
 
   static let start = FileTime(rawValue: 1_700_000_000_000_000_000)
 
-  init(_ engine: Engine, seed: UInt64 = 1, configure: (inout NamespaceConfiguration) -> Void = { _ in }) throws {
+  init(_ engine: Engine, seed: UInt64 = 1, configure: (inout NamespaceConfiguration) -> Void = { _ in })
+    throws
+  {
     self.engine = engine
     service = MemoryLedgerService(faults: .many, seed: seed)
     directory = engine == .rocksDB ? try TemporaryDirectory("dfs-metadata") : nil
@@ -44,7 +46,8 @@ final class TestCluster {
   }
 
   private static func open(
-    _ store: any OrderedStore, _ engine: Engine, _ service: MemoryLedgerService, _ configuration: NamespaceConfiguration
+    _ store: any OrderedStore, _ engine: Engine, _ service: MemoryLedgerService,
+    _ configuration: NamespaceConfiguration
   ) throws -> Namespace {
     let ledger: any Ledger = engine == .rocksDB ? StandaloneLedger() : MemoryLedger(service)
     return try Namespace.open(store: store, ledger: ledger, configuration: configuration, logger: Self.logger)
@@ -85,12 +88,15 @@ extension TestCluster {
     _ path: String, _ bytes: [UInt8] = [], _ precondition: WritePrecondition = .none, id: RequestID? = nil
   ) async throws -> Settled<WriteReceipt> {
     let mutation = PutInline(
-      target: self.path(path), attributes: attributes, precondition: precondition, bytes: bytes, root: digest(1))
+      target: self.path(path), attributes: attributes, precondition: precondition, bytes: bytes,
+      root: digest(1))
     return try await namespace.mutate(mutation, id: id)
   }
 
   @discardableResult
-  func mkdir(_ path: String, _ parents: MakeDirectory.Parents = .mustExist) async throws -> MakeDirectory.Outcome {
+  func mkdir(_ path: String, _ parents: MakeDirectory.Parents = .mustExist) async throws
+    -> MakeDirectory.Outcome
+  {
     let mutation = MakeDirectory(path: self.path(path), parents: parents, attributes: attributes)
     return try await namespace.mutate(mutation).outcome
   }
@@ -139,7 +145,8 @@ extension TestCluster {
   func node(_ number: UInt64, _ state: NodeState = .active) -> ClusterNode {
     ClusterNode(
       id: NodeID(rawValue: number), store: StoreID(rawValue: number), boot: BootID(rawValue: 1),
-      endpoints: [Endpoint(host: "127.0.0.1", port: 7000)], zone: "zone-\(number)", capacity: .gib(1), state: state,
+      endpoints: [Endpoint(host: "127.0.0.1", port: 7000)], zone: "zone-\(number)", capacity: .gib(1),
+      state: state,
       receiptKey: Array(repeating: 7, count: 32))
   }
 
@@ -151,7 +158,8 @@ extension TestCluster {
   }
 
   func begin(
-    _ path: String, chunks: Int, _ precondition: WritePrecondition = .none, groups: Int = 4, id: RequestID? = nil
+    _ path: String, chunks: Int, _ precondition: WritePrecondition = .none, groups: Int = 4,
+    id: RequestID? = nil
   ) async throws -> BeginUpload.Outcome {
     let mutation = BeginUpload(
       target: self.path(path), attributes: attributes, precondition: precondition, chunkSize: smallChunks,
@@ -160,7 +168,9 @@ extension TestCluster {
   }
 
   /// Full chunks with these indices, acknowledged by `holders`.
-  func stored(_ indices: some Sequence<UInt32>, holders: [UInt64] = [1, 2, 3], last: UInt32? = nil) -> [StoredChunk] {
+  func stored(_ indices: some Sequence<UInt32>, holders: [UInt64] = [1, 2, 3], last: UInt32? = nil)
+    -> [StoredChunk]
+  {
     var chunks = indices.map { index in
       StoredChunk(
         index: index, length: UInt32(smallChunks.bytes), root: digest(UInt8(truncatingIfNeeded: index)),

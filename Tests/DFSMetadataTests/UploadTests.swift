@@ -5,13 +5,17 @@ import Testing
 
 @Suite struct UploadTests {
   @Test(arguments: Engine.allCases)
-  func `a small file seals and commits in one call and its manifest comes with the lookup`(engine: Engine) async throws {
+  func `a small file seals and commits in one call and its manifest comes with the lookup`(engine: Engine)
+    async throws
+  {
     let cluster = try TestCluster(engine)
     try await cluster.form()
     let begun = try await cluster.begin("/f", chunks: 3)
     #expect(begun.allocated == 3 && begun.parent == .root)
     #expect(await code { try cluster.stat("/f") } == .notFound)
-    guard case .committed(let receipt) = try await cluster.commit(begun.upload, cluster.stored(0..<3, last: 5)) else {
+    guard
+      case .committed(let receipt) = try await cluster.commit(begun.upload, cluster.stored(0..<3, last: 5))
+    else {
       Issue.record("the commit wants chunks again")
       return
     }
@@ -39,7 +43,9 @@ import Testing
   }
 
   @Test(arguments: Engine.allCases)
-  func `segments are sealed in order, again with the same answer, never with other chunks`(engine: Engine) async throws {
+  func `segments are sealed in order, again with the same answer, never with other chunks`(engine: Engine)
+    async throws
+  {
     let cluster = try TestCluster(engine)
     try await cluster.form()
     let upload = try await cluster.begin("/f", chunks: 512).upload
@@ -47,7 +53,8 @@ import Testing
     #expect(try await cluster.namespace.mutate(more).outcome.indices == 512..<612)
 
     func seal(_ segment: UInt32, _ chunks: [StoredChunk]) async throws -> SealSegment.Outcome {
-      try await cluster.namespace.mutate(SealSegment(upload: upload, segment: segment, chunks: chunks)).outcome
+      try await cluster.namespace.mutate(SealSegment(upload: upload, segment: segment, chunks: chunks))
+        .outcome
     }
     let first = cluster.stored(0..<512)
     #expect(await code { try await seal(1, first) } == .failedPrecondition)
@@ -71,7 +78,8 @@ import Testing
 
     #expect(try await seal(1, cluster.stored(512..<612, last: 5)) == .sealed(segments: 2))
     #expect(await code { try await seal(2, cluster.stored([3])) } == .invalidArgument)
-    let wrong = CommitUpload(upload: upload, final: [], chunkCount: 612, length: ByteCount(1), root: digest(9))
+    let wrong = CommitUpload(
+      upload: upload, final: [], chunkCount: 612, length: ByteCount(1), root: digest(9))
     #expect(await code { try await cluster.namespace.mutate(wrong) } == .invalidArgument)
     let length = ByteCount(611 * smallChunks.bytes + 5)
     let right = CommitUpload(upload: upload, final: [], chunkCount: 612, length: length, root: digest(9))
@@ -93,7 +101,8 @@ import Testing
     let outsider = try #require((1...4).first { !members.contains($0) })
     let upload = try await cluster.begin("/f", chunks: 3, groups: 1).upload
 
-    let few = cluster.stored([0], holders: [members[0]]) + cluster.stored([1], holders: [members[0], outsider])
+    let few =
+      cluster.stored([0], holders: [members[0]]) + cluster.stored([1], holders: [members[0], outsider])
       + cluster.stored([2], holders: members)
     #expect(try await cluster.commit(upload, few) == .sendAgain([0, 1]))
     #expect(try cluster.group(0).slots.allSatisfy { $0.state == .full })
@@ -104,7 +113,8 @@ import Testing
     try await cluster.namespace.mutate(PutNode(node: cluster.node(members[1])))
 
     let before = try cluster.group(0).epoch
-    let enough = cluster.stored([0, 1], holders: members) + cluster.stored([2], holders: [members[0], members[2]])
+    let enough =
+      cluster.stored([0, 1], holders: members) + cluster.stored([2], holders: [members[0], members[2]])
     guard case .committed(let receipt) = try await cluster.commit(upload, enough) else {
       Issue.record("two of three are enough")
       return
@@ -126,7 +136,9 @@ import Testing
     let few = Array(members.prefix(quorum - 1))
     #expect(try await cluster.commit(upload, cluster.stored([0], holders: few)) == .sendAgain([0]))
     let enough = Array(members.prefix(quorum))
-    guard case .committed(let receipt) = try await cluster.commit(upload, cluster.stored([0], holders: enough)) else {
+    guard
+      case .committed(let receipt) = try await cluster.commit(upload, cluster.stored([0], holders: enough))
+    else {
       Issue.record("\(quorum) of \(replicas) are enough")
       return
     }
@@ -135,7 +147,9 @@ import Testing
   }
 
   @Test(arguments: Engine.allCases)
-  func `a commit beside a membership change counts the holders of sealed segments again`(engine: Engine) async throws {
+  func `a commit beside a membership change counts the holders of sealed segments again`(engine: Engine)
+    async throws
+  {
     let cluster = try TestCluster(engine)
     try await cluster.form(nodes: 6, groups: 1)
     let group = try cluster.group(0)
@@ -148,7 +162,9 @@ import Testing
       let now = try cluster.group(0)
       let newcomers = (1...6).map { UInt64($0) }.filter { !members.contains($0) }
       var slots = group.slots
-      for index in 0..<count { slots[index] = GroupSlot(node: NodeID(rawValue: newcomers[index]), state: state) }
+      for index in 0..<count {
+        slots[index] = GroupSlot(node: NodeID(rawValue: newcomers[index]), state: state)
+      }
       let change = ChangeGroups.Change(id: now.id, expected: now.epoch, policy: now.policy, slots: slots)
       try await cluster.namespace.mutate(ChangeGroups(changes: [change]))
     }
@@ -162,7 +178,9 @@ import Testing
   }
 
   @Test(arguments: Engine.allCases)
-  func `what was allocated and not used is condemned with the commit, and nothing else`(engine: Engine) async throws {
+  func `what was allocated and not used is condemned with the commit, and nothing else`(engine: Engine)
+    async throws
+  {
     let cluster = try TestCluster(engine)
     try await cluster.form()
     let upload = try await cluster.begin("/f", chunks: 8).upload
@@ -183,17 +201,20 @@ import Testing
     let upload = try await cluster.begin("/f", chunks: 512).upload
     try await cluster.namespace.mutate(
       AllocateChunks(upload: upload, groups: Array(repeating: GroupID(rawValue: 0), count: 10)))
-    try await cluster.namespace.mutate(SealSegment(upload: upload, segment: 0, chunks: cluster.stored(0..<512)))
+    try await cluster.namespace.mutate(
+      SealSegment(upload: upload, segment: 0, chunks: cluster.stored(0..<512)))
     #expect(try await cluster.namespace.mutate(AbortUpload(upload: upload, cause: .client)).outcome.isAborted)
-    #expect(try await !cluster.namespace.mutate(AbortUpload(upload: upload, cause: .client)).outcome.isAborted)
+    #expect(
+      try await !cluster.namespace.mutate(AbortUpload(upload: upload, cause: .client)).outcome.isAborted)
     #expect(await code { try await cluster.commit(upload, [], sealed: 512) } == .notFound)
     #expect(await code { try cluster.namespace.renewUpload(upload) } == .notFound)
     let reaped = try await cluster.reapAfterGrace()
     #expect(reaped.chunks.count == 522 && reaped.steps == 2)
     for letter in ["u", "c", "k", "x"] { #expect(try cluster.count(Character(letter)) == 0) }
     let other = try await cluster.upload("/g", chunks: 1)
-    #expect(await code { try await cluster.namespace.mutate(AbortUpload(upload: other, cause: .client)) }
-      == .failedPrecondition)
+    #expect(
+      await code { try await cluster.namespace.mutate(AbortUpload(upload: other, cause: .client)) }
+        == .failedPrecondition)
     try await cluster.finish()
   }
 
@@ -271,8 +292,9 @@ import Testing
     // Chunks of more groups than one seal may mark are sent again.
     let wide = try await cluster.begin("/g", chunks: 100, groups: 100).upload
     #expect(await code { try await cluster.begin("/h", chunks: 1) } == .exhausted)
-    #expect(try await cluster.commit(wide, cluster.stored(0..<100, holders: [1, 2]))
-      == .sendAgain([96, 97, 98, 99]))
+    #expect(
+      try await cluster.commit(wide, cluster.stored(0..<100, holders: [1, 2]))
+        == .sendAgain([96, 97, 98, 99]))
     try await cluster.finish()
   }
 

@@ -26,7 +26,9 @@ package struct RoundMark: Sendable, Hashable, Comparable {
     self.round = round
   }
   package static let none = RoundMark(term: 0, round: 0)
-  package static func < (left: Self, right: Self) -> Bool { (left.round, left.term) < (right.round, right.term) }
+  package static func < (left: Self, right: Self) -> Bool {
+    (left.round, left.term) < (right.round, right.term)
+  }
 }
 
 /// One round's changes. Names each key once, and puts `mark` under `Keys.round` among them.
@@ -37,7 +39,8 @@ package struct LedgerBatch: Sendable {
   package var changes: WriteBatch
 }
 
-/// Where metadata becomes durable: the seam between the rounds and one machine's disk or, later, a consensus service.
+/// Where metadata becomes durable: the seam between the rounds and one machine's disk or, later, a consensus
+/// service.
 ///
 /// One call at a time; calls block.
 package protocol Ledger: Sendable {
@@ -46,9 +49,11 @@ package protocol Ledger: Sendable {
   /// Brings `store` up to everything that is durable; before the first `settle`.
   func catchUp(_ store: any OrderedStore) throws
 
-  /// Makes `batch` durable, then applies it to `store` with `derived`, the changes of keys that live there only.
+  /// Makes `batch` durable, then applies it to `store` with `derived`, the changes of keys that live there
+  /// only.
   ///
-  /// Throws `.exhausted` or `.invalidArgument` when nothing was done and nothing will be; `.stale` when another leader has taken over;
-  /// `.outcomeUnknown` when the batch may or may not be durable: then this process may not go on.
+  /// Throws `.exhausted` or `.invalidArgument` when nothing was done and nothing will be; `.stale` when
+  /// another leader has taken over; `.outcomeUnknown` when the batch may or may not be durable: then this
+  /// process may not go on.
   func settle(_ batch: LedgerBatch, in store: any OrderedStore, derived: [WriteBatch.Change]) throws
 }

@@ -1,8 +1,8 @@
 import DFSCore
 package import DFSKeyValue
 
-/// The ledger's test twin: durable in memory, under etcd's limits and with etcd's faults. A batch whose outcome is unknown is sent
-/// again, the same, until it applies or the mark shows that it did.
+/// The ledger's test twin: durable in memory, under etcd's limits and with etcd's faults. A batch whose
+/// outcome is unknown is sent again, the same, until it applies or the mark shows that it did.
 package struct MemoryLedger: Ledger {
   /// The places between which a process may die.
   package enum Step: Sendable, CaseIterable {
@@ -27,7 +27,8 @@ package struct MemoryLedger: Ledger {
     var last = mark
     for batch in service.batches(after: mark.round) {
       guard batch.previous == last else {
-        throw DFSError(.corrupt, "round \(last.round) of the local store is not the ledger's: build the store anew")
+        throw DFSError(
+          .corrupt, "round \(last.round) of the local store is not the ledger's: build the store anew")
       }
       let derived = try DerivedIndex.changes(of: batch.changes, in: store)
       try store.apply(batch.changes.adding(derived), durability: .buffered)
@@ -80,13 +81,17 @@ package struct MemoryLedger: Ledger {
       }
     }
     for case .deleteRange(let range) in batch.changes.changes {
-      guard !keys.contains(where: { contains(range, $0) }) else { throw refuse("changes a key of a range that it deletes") }
+      guard !keys.contains(where: { contains(range, $0) }) else {
+        throw refuse("changes a key of a range that it deletes")
+      }
     }
     guard batch.changes.changes.count <= limits.operations else { throw refuse("has too many operations") }
     guard bytes <= limits.bytes.int else { throw refuse("has too many bytes") }
   }
 
-  private func refuse(_ why: String) -> DFSError { DFSError(.invalidArgument, "the ledger refuses a batch: it \(why)") }
+  private func refuse(_ why: String) -> DFSError {
+    DFSError(.invalidArgument, "the ledger refuses a batch: it \(why)")
+  }
 
   private func contains(_ range: KeyRange, _ key: [UInt8]) -> Bool {
     guard !key.lexicographicallyPrecedes(range.start) else { return false }

@@ -2,8 +2,8 @@ import DFSCore
 import DFSKeyValue
 import Foundation
 
-/// The memory of a `MemoryLedger`: what etcd would be, with its limits, its fence, and its ways to lose an answer. Several ledgers
-/// may share one, as coordinators do.
+/// The memory of a `MemoryLedger`: what etcd would be, with its limits, its fence, and its ways to lose an
+/// answer. Several ledgers may share one, as coordinators do.
 package final class MemoryLedgerService: @unchecked Sendable {
   /// How often, of a thousand transactions, each fault happens.
   package struct Faults: Sendable {

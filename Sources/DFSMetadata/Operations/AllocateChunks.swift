@@ -41,7 +41,9 @@ extension AllocateChunks {
   package func execute(in transaction: inout Transaction) throws -> Outcome {
     var record = try transaction.openUpload(upload)
     let start = record.allocated
-    guard !groups.isEmpty else { throw DFSError(.invalidArgument, "at least one chunk is allocated at a time") }
+    guard !groups.isEmpty else {
+      throw DFSError(.invalidArgument, "at least one chunk is allocated at a time")
+    }
     try transaction.allocate(groups, to: upload, &record)
     try transaction.put(record, at: Keys.upload(upload))
     transaction.note(.leaseStarted(upload))
@@ -63,7 +65,8 @@ extension Transaction {
       guard let group = try groupRow(id) else { throw DFSError(.notFound, "there is no group \(id)") }
       guard group.policy == record.policy else {
         throw DFSError(
-          .failedPrecondition, "group \(id) keeps \(group.policy.replicas) copies, the upload needs "
+          .failedPrecondition,
+          "group \(id) keeps \(group.policy.replicas) copies, the upload needs "
             + "\(record.policy.replicas)")
       }
     }

@@ -1,9 +1,10 @@
 package import DFSCore
 
-/// Opens an upload: binds the target as (parent inode, name), starts the lease, and allocates the first chunks.
+/// Opens an upload: binds the target as (parent inode, name), starts the lease, and allocates the first
+/// chunks.
 ///
-/// Nothing is visible until the commit, where the preconditions are evaluated (again: a begin that can be seen to
-/// fail already is refused here, before any byte is sent).
+/// Nothing is visible until the commit, where the preconditions are evaluated (again: a begin that can be
+/// seen to fail already is refused here, before any byte is sent).
 package struct BeginUpload: Mutation {
   /// Which upload was opened, and the indices that were allocated to it: `0 ..< allocated`.
   package struct Outcome: Sendable, Hashable {

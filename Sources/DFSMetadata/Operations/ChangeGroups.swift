@@ -51,7 +51,8 @@ extension ChangeGroups {
   }
 
   package func execute(in transaction: inout Transaction) throws -> Outcome {
-    guard (1...Limits.groupsPerChange).contains(changes.count), Set(changes.map(\.id)).count == changes.count else {
+    guard (1...Limits.groupsPerChange).contains(changes.count), Set(changes.map(\.id)).count == changes.count
+    else {
       throw DFSError(.invalidArgument, "1 to \(Limits.groupsPerChange) different groups are changed at once")
     }
     transaction.membersChanged()
@@ -69,14 +70,16 @@ extension ChangeGroups {
     try transaction.checkPolicy(change.policy)
     let members = change.slots.compactMap(\.node)
     guard change.slots.count == Int(change.policy.replicas), Set(members).count == members.count else {
-      throw DFSError(.invalidArgument, "group \(change.id) needs one slot for each replica, and different members")
+      throw DFSError(
+        .invalidArgument, "group \(change.id) needs one slot for each replica, and different members")
     }
     guard before == nil || before?.policy == change.policy else {
       throw DFSError(.invalidArgument, "the policy of group \(change.id) can not be changed")
     }
     for member in members {
       guard let node = try transaction.nodeRow(member), node.state != .removed else {
-        throw DFSError(.failedPrecondition, "node \(member) is not registered: it can be no member of a group")
+        throw DFSError(
+          .failedPrecondition, "node \(member) is not registered: it can be no member of a group")
       }
     }
     let epoch = before?.epoch.next ?? GroupEpoch(rawValue: 1)

@@ -1,7 +1,8 @@
 package import DFSCore
 
-/// Makes an upload's version visible under its name, in one transaction or not at all. Its cost does not depend on
-/// the size of the file, unless group members changed since the first seal: then every segment's holders are counted again.
+/// Makes an upload's version visible under its name, in one transaction or not at all. Its cost does not
+/// depend on the size of the file, unless group members changed since the first seal: then every segment's
+/// holders are counted again.
 package struct CommitUpload: Mutation {
   package enum Outcome: Sendable, Hashable {
     case committed(WriteReceipt)
@@ -10,7 +11,8 @@ package struct CommitUpload: Mutation {
   }
 
   package var upload: UploadID
-  /// The chunks that are not sealed yet, in the file's order, at most 512: small files seal and commit in one call.
+  /// The chunks that are not sealed yet, in the file's order, at most 512: small files seal and commit in one
+  /// call.
   package var final: [StoredChunk]
   package var chunkCount: UInt64
   package var length: ByteCount
@@ -65,7 +67,8 @@ extension CommitUpload {
     guard stored.sendAgain.isEmpty else { return .sendAgain(stored.sendAgain) }
     guard record.sealedBytes + stored.bytes == length else {
       throw DFSError(
-        .invalidArgument, "the chunks of upload \(upload) are \(record.sealedBytes + stored.bytes) long together, "
+        .invalidArgument,
+        "the chunks of upload \(upload) are \(record.sealedBytes + stored.bytes) long together, "
           + "not \(length)")
     }
     try stored.mark(for: upload, in: &transaction)
@@ -91,7 +94,8 @@ extension CommitUpload {
       record.sealedChunks + UInt64(final.count) == chunkCount
     else {
       throw DFSError(
-        .invalidArgument, "upload \(upload) has \(record.sealedChunks) sealed chunks and \(final.count) more, which do not "
+        .invalidArgument,
+        "upload \(upload) has \(record.sealedChunks) sealed chunks and \(final.count) more, which do not "
           + "make the \(chunkCount) chunks of \(length)")
     }
   }
@@ -130,7 +134,8 @@ extension CommitUpload {
         }
         guard count >= record.policy.writeQuorum else {
           throw DFSError(
-            .stale, "group \(group.id) lost members since segment \(segment) was sealed and has \(count) copies of its "
+            .stale,
+            "group \(group.id) lost members since segment \(segment) was sealed and has \(count) copies of its "
               + "chunks now: upload the file again",
             metadata: ["segment": segment.description, "group": group.id.description])
         }

@@ -59,7 +59,8 @@ extension MakeDirectory {
       guard let entry = try transaction.record(Keys.entry(directory, name), EntryRecord.self) else {
         guard made < Limits.directoriesPerMake else {
           throw DFSError(
-            .invalidArgument, "more than \(Limits.directoriesPerMake) directories are missing: make them in steps")
+            .invalidArgument,
+            "more than \(Limits.directoriesPerMake) directories are missing: make them in steps")
         }
         directory = try make(name, in: directory, &transaction)
         made += 1
@@ -90,7 +91,8 @@ extension MakeDirectory {
     let record = DirectoryRecord(
       place: DirectoryRecord.Place(parent: parent, name: name),
       attributes: attributes.dated(transaction.context.wallTime),
-      created: transaction.context.wallTime, policy: try policy ?? transaction.directory(parent).policy, revision: transaction.revision)
+      created: transaction.context.wallTime, policy: try policy ?? transaction.directory(parent).policy,
+      revision: transaction.revision)
     transaction.insert(InodeRecord.directory(record), at: Keys.inode(inode))
     try transaction.bind(name, in: parent, to: inode, .directory)
     transaction.count { $0.directories += 1 }

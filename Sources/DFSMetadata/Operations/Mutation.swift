@@ -1,15 +1,17 @@
 package import DFSCore
 
-/// One change of the namespace: plain arguments, and the code that a round runs with them. One operation, one file.
+/// One change of the namespace: plain arguments, and the code that a round runs with them. One operation, one
+/// file.
 ///
-/// `execute` runs on the round's thread, sees the effects of every operation before it, and either returns, or
-/// throws and has changed nothing. It must give the same outcome for the same arguments and state.
+/// `execute` runs on the round's thread, sees the effects of every operation before it, and either returns,
+/// or throws and has changed nothing. It must give the same outcome for the same arguments and state.
 package protocol Mutation: Sendable {
   associatedtype Outcome: Sendable
 
   /// Stored with the outcome, so that a replayed id is answered by the operation that it belongs to.
   static var kind: OperationKind { get }
-  /// The arguments, for the fingerprint that tells a replay from a reused id. Every field that matters is in it.
+  /// The arguments, for the fingerprint that tells a replay from a reused id. Every field that matters is in
+  /// it.
   func encodeArguments(to writer: inout RecordWriter)
   static func encode(_ outcome: Outcome, to writer: inout RecordWriter)
   static func decodeOutcome(from reader: inout RecordReader) throws -> Outcome

@@ -42,13 +42,16 @@ extension PutInline {
   }
 
   package static func encode(_ outcome: Outcome, to writer: inout RecordWriter) { writer.receipt(outcome) }
-  package static func decodeOutcome(from reader: inout RecordReader) throws -> Outcome { try reader.receipt() }
+  package static func decodeOutcome(from reader: inout RecordReader) throws -> Outcome {
+    try reader.receipt()
+  }
 
   package func execute(in transaction: inout Transaction) throws -> Outcome {
     let limit = transaction.context.configuration.inlineLimit
     guard bytes.count <= limit.int else {
       throw DFSError(
-        .invalidArgument, "\(ByteCount(bytes.count)) do not fit into the metadata, whose limit is \(limit): upload them",
+        .invalidArgument,
+        "\(ByteCount(bytes.count)) do not fit into the metadata, whose limit is \(limit): upload them",
         metadata: ["limit": String(limit.int)])
     }
     try transaction.checkAttributes(attributes)
@@ -57,7 +60,8 @@ extension PutInline {
     let file = FileRecord(
       attributes: attributes.dated(transaction.context.wallTime), created: transaction.context.wallTime,
       policy: try policy ?? transaction.directory(place.parent).policy, size: ByteCount(bytes.count),
-      chunkSize: chunkSize, chunkCount: 0, root: root, contents: .inline(bytes), revision: transaction.revision)
+      chunkSize: chunkSize, chunkCount: 0, root: root, contents: .inline(bytes),
+      revision: transaction.revision)
     let inode = transaction.nextInode()
     return try transaction.publish(file, as: inode, at: place, replicas: 0, zones: 0)
   }

@@ -30,11 +30,13 @@ extension PutNode {
     let before = try transaction.nodeRow(node.id)
     if let before {
       guard before.state != .removed else {
-        throw DFSError(.failedPrecondition, "node \(node.id) was removed from the cluster for good: format it anew")
+        throw DFSError(
+          .failedPrecondition, "node \(node.id) was removed from the cluster for good: format it anew")
       }
       guard before.store == node.store else {
         throw DFSError(
-          .failedPrecondition, "node \(node.id) comes with store \(node.store) and was known with \(before.store): "
+          .failedPrecondition,
+          "node \(node.id) comes with store \(node.store) and was known with \(before.store): "
             + "its disk was wiped or its directory replaced; give it a new identity")
       }
     }

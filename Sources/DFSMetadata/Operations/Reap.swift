@@ -1,7 +1,7 @@
 import DFSCore
 
-/// Takes one step of reaping: forgets the chunks of a page whose deletion the datanodes have acknowledged, or detaches the
-/// next entries of a removed tree. A page that was reaped already changes nothing.
+/// Takes one step of reaping: forgets the chunks of a page whose deletion the datanodes have acknowledged, or
+/// detaches the next entries of a removed tree. A page that was reaped already changes nothing.
 package struct Reap: Mutation {
   package struct Outcome: Sendable, Hashable {
     /// Nothing is left of this condemned record.
@@ -32,7 +32,9 @@ extension Reap {
 
   package func execute(in transaction: inout Transaction) throws -> Outcome {
     let key = Keys.condemned(page.notBefore, page.inode)
-    guard let record = try transaction.record(key, CondemnedRecord.self) else { return Outcome(isFinished: true) }
+    guard let record = try transaction.record(key, CondemnedRecord.self) else {
+      return Outcome(isFinished: true)
+    }
     guard record.kind == page.kind, page.notBefore <= transaction.context.now else {
       throw DFSError(.invalidArgument, "inode \(page.inode) is not to be reaped like this, or not yet")
     }
@@ -64,7 +66,9 @@ extension Reap {
     return nil
   }
 
-  private func reapPage(_ record: CondemnedRecord, in transaction: inout Transaction) throws -> CondemnedRecord? {
+  private func reapPage(_ record: CondemnedRecord, in transaction: inout Transaction) throws
+    -> CondemnedRecord?
+  {
     try transaction.delete(Keys.allocation(page.inode, record.cursor))
     if record.kind == .upload, try transaction.bytes(at: Keys.segment(page.inode, record.cursor)) != nil {
       try transaction.delete(Keys.segment(page.inode, record.cursor))
@@ -72,8 +76,11 @@ extension Reap {
     return record.cursor + 1 < record.pages ? record : nil
   }
 
-  /// Deals with the next names of a detached directory: directories become trees to reap, files versions to reap.
-  private func reapTree(_ record: CondemnedRecord, in transaction: inout Transaction) throws -> CondemnedRecord? {
+  /// Deals with the next names of a detached directory: directories become trees to reap, files versions to
+  /// reap.
+  private func reapTree(_ record: CondemnedRecord, in transaction: inout Transaction) throws
+    -> CondemnedRecord?
+  {
     // Two operations for each name, and two for the directory's own records.
     let limit = min((transaction.operationLimit - 2) / 2, Limits.namesPerReap)
     let prefix = Keys.entries(of: page.inode)

@@ -1,7 +1,7 @@
 package import DFSCore
 
-/// Removes a name: a file, an empty directory, or with `.tree` a directory with everything beneath it. A tree is
-/// detached in one step, whatever its size, and reaped afterwards.
+/// Removes a name: a file, an empty directory, or with `.tree` a directory with everything beneath it. A tree
+/// is detached in one step, whatever its size, and reaped afterwards.
 package struct Remove: Mutation {
   package enum Scope: UInt8, Sendable, Hashable {
     case fileOrEmptyDirectory = 1

@@ -3,8 +3,8 @@ package import DFSCore
 /// Moves a file or a whole directory to another name, atomically.
 ///
 /// The target's name: free, always; a file, for a file, and with `.replace` only; an empty directory, for a
-/// directory, and with `.replace` only. Anything else is refused, and so are moving `/`, a move onto itself being
-/// no change, and moving a directory beneath itself.
+/// directory, and with `.replace` only. Anything else is refused, and so are moving `/`, a move onto itself
+/// being no change, and moving a directory beneath itself.
 package struct Rename: Mutation {
   package enum Existing: UInt8, Sendable, Hashable {
     case refuse = 1
@@ -43,7 +43,8 @@ extension Rename {
   }
 
   package static func decodeOutcome(from reader: inout RecordReader) throws -> Outcome {
-    Outcome(inode: try reader.inode(), kind: try reader.choice(), replaced: try reader.optional { try $0.inode() })
+    Outcome(
+      inode: try reader.inode(), kind: try reader.choice(), replaced: try reader.optional { try $0.inode() })
   }
 
   package func execute(in transaction: inout Transaction) throws -> Outcome {
@@ -69,7 +70,9 @@ extension Rename {
   }
 
   /// Makes the target's name free when the rules allow it.
-  private func give(way replaced: EntryRecord, to moved: EntryRecord, in transaction: inout Transaction) throws {
+  private func give(way replaced: EntryRecord, to moved: EntryRecord, in transaction: inout Transaction)
+    throws
+  {
     func refuse(_ code: DFSError.Code, _ why: String) -> DFSError {
       DFSError(code, "\(target) \(why)", metadata: ["path": target.description])
     }

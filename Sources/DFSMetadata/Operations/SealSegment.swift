@@ -2,9 +2,10 @@ package import DFSCore
 
 /// Stores the references of the file's next 512 chunks under the still invisible inode.
 ///
-/// Segments are sealed in order. Sealing one again with the same references answers as before; with others it is
-/// refused. Only receipts of members that are current and not failed in this round count; a chunk with fewer than W
-/// of them must be sent again, and then nothing is stored. A member without a receipt becomes `behind`.
+/// Segments are sealed in order. Sealing one again with the same references answers as before; with others it
+/// is refused. Only receipts of members that are current and not failed in this round count; a chunk with
+/// fewer than W of them must be sent again, and then nothing is stored. A member without a receipt becomes
+/// `behind`.
 package struct SealSegment: Mutation {
   package enum Outcome: Sendable, Hashable {
     /// So many segments are sealed now.
@@ -57,7 +58,8 @@ extension SealSegment {
     }
     guard !record.isClosed, segment < Limits.segments, !chunks.isEmpty else {
       throw DFSError(
-        .invalidArgument, "nothing can follow a segment that is not full, a file has at most \(Limits.segments) "
+        .invalidArgument,
+        "nothing can follow a segment that is not full, a file has at most \(Limits.segments) "
           + "segments, and none is empty")
     }
     let stored = try StoredChunks(chunks, of: upload, record, in: &transaction)
@@ -84,7 +86,9 @@ extension SealSegment {
     let sealed = try transaction.record(Keys.segment(upload, segment), SegmentRecord.self)?.chunks ?? []
     let isSame =
       sealed.count == chunks.count
-      && zip(sealed, chunks).allSatisfy { $0.index == $1.index && $0.length == $1.length && $0.root == $1.root }
+      && zip(sealed, chunks).allSatisfy {
+        $0.index == $1.index && $0.length == $1.length && $0.root == $1.root
+      }
     guard isSame else {
       throw DFSError(
         .invalidArgument, "segment \(segment) of upload \(upload) is sealed with other chunks",

@@ -1,6 +1,7 @@
 package import DFSCore
 
-/// Changes attributes of a file or directory; what is `nil` or not named stays. The contents' revision stays, too.
+/// Changes attributes of a file or directory; what is `nil` or not named stays. The contents' revision stays,
+/// too.
 package struct SetAttributes: Mutation {
   package struct Outcome: Sendable, Hashable {
     package var inode: InodeID
@@ -44,7 +45,9 @@ extension SetAttributes {
     writer.optional(policy) { $0.policy($1) }
   }
 
-  package static func encode(_ outcome: Outcome, to writer: inout RecordWriter) { writer.inode(outcome.inode) }
+  package static func encode(_ outcome: Outcome, to writer: inout RecordWriter) {
+    writer.inode(outcome.inode)
+  }
   package static func decodeOutcome(from reader: inout RecordReader) throws -> Outcome {
     Outcome(inode: try reader.inode())
   }

@@ -1,7 +1,7 @@
 import DFSCore
 
-/// The chunks that one seal or commit brings, checked against what was allocated and counted against the members of
-/// their groups in this round.
+/// The chunks that one seal or commit brings, checked against what was allocated and counted against the
+/// members of their groups in this round.
 struct StoredChunks {
   private(set) var references: [ChunkReference] = []
   private(set) var pages: [UInt32: AllocationPage] = [:]
@@ -26,14 +26,16 @@ struct StoredChunks {
     _ chunks: [StoredChunk], of upload: UploadID, _ record: UploadRecord, in transaction: inout Transaction
   ) throws {
     guard chunks.count <= Limits.segmentChunks else {
-      throw DFSError(.invalidArgument, "a segment has at most \(Limits.segmentChunks) chunks, not \(chunks.count)")
+      throw DFSError(
+        .invalidArgument, "a segment has at most \(Limits.segmentChunks) chunks, not \(chunks.count)")
     }
     for (place, chunk) in chunks.enumerated() {
       let isLast = place == chunks.count - 1
       let isFull = Int(chunk.length) == record.chunkSize.bytes
       guard isFull || (isLast && chunk.length > 0 && chunk.length < record.chunkSize.bytes) else {
         throw Self.refuse(
-          upload, chunk, "is \(chunk.length) bytes long: only the file's last chunk may be shorter than "
+          upload, chunk,
+          "is \(chunk.length) bytes long: only the file's last chunk may be shorter than "
             + "\(record.chunkSize), and none is empty")
       }
       if !isFull { isClosed = true }
@@ -57,7 +59,8 @@ struct StoredChunks {
     let position = Int(chunk.index) % Limits.segmentChunks
     if pages[number] == nil {
       guard pages.count < Limits.pagesPerSeal else {
-        throw Self.refuse(upload, chunk, "is too far from the others: seal chunks about as they were allocated")
+        throw Self.refuse(
+          upload, chunk, "is too far from the others: seal chunks about as they were allocated")
       }
       pages[number] = try transaction.allocationPage(upload, number)
     }
@@ -79,7 +82,9 @@ struct StoredChunks {
   }
 
   private static func group(_ id: GroupID, in transaction: inout Transaction) throws -> Group {
-    guard let row = try transaction.groupRow(id) else { throw DFSError(.corrupt, "group \(id) has lost its row") }
+    guard let row = try transaction.groupRow(id) else {
+      throw DFSError(.corrupt, "group \(id) has lost its row")
+    }
     var zones: [NodeID: String] = [:]
     for member in row.members {
       if let node = try transaction.nodeRow(member), node.state.holdsChunks { zones[member] = node.zone }
@@ -97,8 +102,8 @@ struct StoredChunks {
     fewestZones = min(fewestZones, UInt8(clamping: Set(holders.compactMap { group.zones[$0] }).count))
   }
 
-  /// Writes what the chunks change beside their references: used indices, and members that missed one become `behind`, once for
-  /// each group.
+  /// Writes what the chunks change beside their references: used indices, and members that missed one become
+  /// `behind`, once for each group.
   func mark(for upload: UploadID, in transaction: inout Transaction) throws {
     for (number, page) in pages.sorted(by: { $0.key < $1.key }) {
       try transaction.put(page, at: Keys.allocation(upload, number))

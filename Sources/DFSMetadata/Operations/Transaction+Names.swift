@@ -36,8 +36,8 @@ extension Transaction {
     }
   }
 
-  /// Throws `.notFound` unless the chain of parents from `directory` reaches the root: one in a removed tree does not.
-  /// With `avoiding`, throws `.invalidArgument` when that directory is on the way.
+  /// Throws `.notFound` unless the chain of parents from `directory` reaches the root: one in a removed tree
+  /// does not. With `avoiding`, throws `.invalidArgument` when that directory is on the way.
   mutating func checkReachesRoot(_ directory: InodeID, avoiding: InodeID? = nil) throws {
     var inode = directory
     for _ in 0..<Limits.deepestWalk {
@@ -45,15 +45,17 @@ extension Transaction {
         throw DFSError(.invalidArgument, "a directory can not be moved beneath itself")
       }
       if inode == .root { return }
-      guard case .directory(let record) = try record(Keys.inode(inode), InodeRecord.self), let place = record.place
+      guard case .directory(let record) = try record(Keys.inode(inode), InodeRecord.self),
+        let place = record.place
       else { throw DFSError(.notFound, "the directory of the target was removed meanwhile") }
       inode = place.parent
     }
-    throw DFSError(.failedPrecondition, "the directory is nested deeper than \(Limits.deepestWalk) directories")
+    throw DFSError(
+      .failedPrecondition, "the directory is nested deeper than \(Limits.deepestWalk) directories")
   }
 
-  /// Takes a version out of the visible namespace: with chunks, it is condemned and stays readable for the grace time and as
-  /// long as it is pinned; without, it is gone. The one place where a trash comes between.
+  /// Takes a version out of the visible namespace: with chunks, it is condemned and stays readable for the
+  /// grace time and as long as it is pinned; without, it is gone. The one place where a trash comes between.
   mutating func retire(version inode: InodeID) throws {
     try retire(version: inode, notBefore: context.now + context.configuration.reapGrace)
   }
@@ -86,7 +88,9 @@ extension Transaction {
   func checkAttributes(_ attributes: FileAttributes) throws {
     func refuse(_ why: String) -> DFSError { DFSError(.invalidArgument, why) }
     guard attributes.mode <= 0o7777 else { throw refuse("the mode has bits beyond 0o7777") }
-    guard attributes.owner.utf8.count <= Limits.ownerBytes else { throw refuse("the owner is longer than 255 bytes") }
+    guard attributes.owner.utf8.count <= Limits.ownerBytes else {
+      throw refuse("the owner is longer than 255 bytes")
+    }
     guard attributes.user.count <= Limits.userAttributes else {
       throw refuse("there are more than \(Limits.userAttributes) user attributes")
     }
@@ -100,7 +104,8 @@ extension Transaction {
   func checkPolicy(_ policy: PlacementPolicy?) throws {
     guard let policy else { return }
     guard (1...Limits.mostReplicas).contains(policy.replicas) else {
-      throw DFSError(.invalidArgument, "a policy has 1 to \(Limits.mostReplicas) replicas, not \(policy.replicas)")
+      throw DFSError(
+        .invalidArgument, "a policy has 1 to \(Limits.mostReplicas) replicas, not \(policy.replicas)")
     }
   }
 }

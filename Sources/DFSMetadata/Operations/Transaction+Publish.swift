@@ -10,7 +10,9 @@ struct FilePlace {
 extension Transaction {
   /// Resolves the target of a write and evaluates its precondition.
   mutating func place(ofFile path: RemotePath, _ precondition: WritePrecondition) throws -> FilePlace {
-    guard let name = path.name else { throw DFSError(.failedPrecondition, "/ is a directory", metadata: ["path": "/"]) }
+    guard let name = path.name else {
+      throw DFSError(.failedPrecondition, "/ is a directory", metadata: ["path": "/"])
+    }
     let parent = try parent(of: path)
     let existing = try record(Keys.entry(parent, name), EntryRecord.self)
     try check(precondition, on: existing, path.description)

@@ -1,14 +1,15 @@
 import DFSCore
 
 extension Namespace {
-  /// One page of a listing, at one revision while its snapshot lives (five minutes, and a bounded number of them). Afterwards it
-  /// goes on after the last name in the present state, and says so. Blocks.
+  /// One page of a listing, at one revision while its snapshot lives (five minutes, and a bounded number of
+  /// them). Afterwards it goes on after the last name in the present state, and says so. Blocks.
   package func list(_ request: ListRequest) throws -> ListPage {
     guard (1...Limits.listEntries).contains(request.limit) else {
       throw DFSError(.invalidArgument, "a page of a listing has 1 to \(Limits.listEntries) entries")
     }
     if let after = request.after, !after.starts(with: request.path) {
-      throw DFSError(.invalidArgument, "\(after) is not beneath \(request.path): a listing can not go on there")
+      throw DFSError(
+        .invalidArgument, "\(after) is not beneath \(request.path): a listing can not go on there")
     }
     let now = configuration.elapsed()
     let held = request.snapshot.flatMap { token in memory.with { $0.snapshots.view(token, now: now) } }

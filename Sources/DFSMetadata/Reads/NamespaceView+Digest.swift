@@ -2,8 +2,8 @@ import DFSCore
 import DFSKeyValue
 
 extension NamespaceView {
-  /// Reads every record and compares their digest with the one that the rounds kept. Throws `.corrupt` when they differ. Its
-  /// cost is that of the whole store.
+  /// Reads every record and compares their digest with the one that the rounds kept. Throws `.corrupt` when
+  /// they differ. Its cost is that of the whole store.
   package func checkDigest() throws {
     var source = self
     guard let state = try source.record(Keys.state, StateRecord.self) else {
@@ -15,12 +15,15 @@ extension NamespaceView {
       switch key[0] {
       case UInt8(ascii: "m"), UInt8(ascii: "k"): break
       case UInt8(ascii: "o"):
-        hours[try Keys.number(key, at: 2, as: UInt32.self), default: .zero] += StateDigest(key: key, value: value)
+        hours[try Keys.number(key, at: 2, as: UInt32.self), default: .zero] += StateDigest(
+          key: key, value: value)
       default: sum += StateDigest(key: key, value: value)
       }
       return .goOn
     }
-    let kept = Dictionary(uniqueKeysWithValues: state.hours.map { ($0.hour, $0.digest) }).filter { $1 != .zero }
+    let kept = Dictionary(uniqueKeysWithValues: state.hours.map { ($0.hour, $0.digest) }).filter {
+      $1 != .zero
+    }
     guard sum == state.digest, hours == kept else {
       throw DFSError(.corrupt, "the records of the metadata store do not add up to their digest: restore it")
     }

@@ -42,7 +42,8 @@ extension NamespaceView {
     return nodes
   }
 
-  /// The chunks of a group that versions, condemned ones included, and sealed segments name, in order of their ids.
+  /// The chunks of a group that versions, condemned ones included, and sealed segments name, in order of
+  /// their ids.
   package func chunks(of group: GroupID, after previous: ChunkID?, limit: Int) throws -> [ChunkID] {
     var chunks: [ChunkID] = []
     var range = KeyRange(prefix: Keys.chunks(of: group))

@@ -9,8 +9,10 @@ extension NamespaceView {
     let record = try source.openUpload(upload)
     return OpenUpload(
       upload: upload, parent: record.parent, name: record.name, precondition: record.precondition,
-      attributes: record.attributes, chunkSize: record.chunkSize, policy: record.policy, allocated: record.allocated,
-      sealedSegments: record.sealedSegments, sealedChunks: record.sealedChunks, sealedBytes: record.sealedBytes)
+      attributes: record.attributes, chunkSize: record.chunkSize, policy: record.policy,
+      allocated: record.allocated,
+      sealedSegments: record.sealedSegments, sealedChunks: record.sealedChunks,
+      sealedBytes: record.sealedBytes)
   }
 
   /// The groups of the indices of one allocation page, in order; none beyond the last page.

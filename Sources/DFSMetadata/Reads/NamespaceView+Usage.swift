@@ -1,8 +1,9 @@
 package import DFSCore
 
 extension NamespaceView {
-  /// Counts what is beneath `path`, the path itself with the first step, in bounded steps of `limit` entries: pass the cursor that
-  /// came back until there is none. A name that changes between two steps may be counted twice or not at all.
+  /// Counts what is beneath `path`, the path itself with the first step, in bounded steps of `limit` entries:
+  /// pass the cursor that came back until there is none. A name that changes between two steps may be counted
+  /// twice or not at all.
   package func usage(_ path: RemotePath, after cursor: UsageCursor? = nil, limit: Int) throws -> UsageStep {
     guard limit > 0 else { throw DFSError(.invalidArgument, "a step counts at least one entry") }
     var source = self

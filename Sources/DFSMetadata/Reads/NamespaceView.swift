@@ -18,14 +18,16 @@ extension NamespaceView {
     return EntryStatus(entry, try inodeRecord(entry, path))
   }
 
-  /// What is known of a version or directory, whatever its name is now; `nil` once it is gone. The revision of a
-  /// file is that of its own commit. For the answer to a write, which names what it made, not what the path leads to since.
+  /// What is known of a version or directory, whatever its name is now; `nil` once it is gone. The revision
+  /// of a file is that of its own commit. For the answer to a write, which names what it made, not what the
+  /// path leads to since.
   package func version(_ inode: InodeID) throws -> EntryStatus? {
     var source = self
     guard let record = try source.record(Keys.inode(inode), InodeRecord.self) else { return nil }
     let entry =
       switch record {
-      case .directory(let directory): EntryRecord(inode: inode, kind: .directory, revision: directory.revision)
+      case .directory(let directory):
+        EntryRecord(inode: inode, kind: .directory, revision: directory.revision)
       case .file(let file): EntryRecord(inode: inode, kind: .file, revision: file.revision)
       }
     return EntryStatus(entry, record)
@@ -38,7 +40,8 @@ extension NamespaceView {
     var inode = directory
     while inode != .root {
       guard names.count < Limits.deepestWalk,
-        case .directory(let record) = try source.record(Keys.inode(inode), InodeRecord.self), let place = record.place
+        case .directory(let record) = try source.record(Keys.inode(inode), InodeRecord.self),
+        let place = record.place
       else {
         throw DFSError(
           .notFound, "the directory \(directory) was removed", metadata: ["inode": directory.description])
@@ -49,7 +52,8 @@ extension NamespaceView {
     return RemotePath(components: names.reversed())
   }
 
-  /// Where an upload to `path` would go: the parent must exist. For the choice of groups before `BeginUpload`.
+  /// Where an upload to `path` would go: the parent must exist. For the choice of groups before
+  /// `BeginUpload`.
   package func target(_ path: RemotePath) throws -> UploadTarget {
     var source = self
     let parent = try source.parent(of: path)
@@ -62,15 +66,19 @@ extension NamespaceView {
     let entry = try source.resolve(path)
     let record = try inodeRecord(entry, path)
     let status = EntryStatus(entry, record)
-    guard case .file(let file) = record else { return Lookup(status: status, contents: .directory, groups: []) }
+    guard case .file(let file) = record else {
+      return Lookup(status: status, contents: .directory, groups: [])
+    }
     if case .inline(let bytes) = file.contents {
       return Lookup(status: status, contents: .inline(bytes), groups: [])
     }
     let page = try manifestPage(entry.inode, file, page: 0)
-    return Lookup(status: status, contents: .chunks(page), groups: try groups(Set(page.chunks.map(\.group)).sorted()))
+    return Lookup(
+      status: status, contents: .chunks(page), groups: try groups(Set(page.chunks.map(\.group)).sorted()))
   }
 
-  /// A page of the manifest of a version, which may have lost its name meanwhile. Throws `.notFound` once it is reaped.
+  /// A page of the manifest of a version, which may have lost its name meanwhile. Throws `.notFound` once it
+  /// is reaped.
   package func manifest(_ inode: InodeID, page: UInt32) throws -> ManifestPage {
     var source = self
     guard case .file(let file) = try source.record(Keys.inode(inode), InodeRecord.self) else {
@@ -85,7 +93,8 @@ extension NamespaceView {
     let first = UInt64(page) * UInt64(Limits.segmentChunks)
     switch file.contents {
     case .inline: return ManifestPage(firstChunk: 0, chunks: [], nextPage: nil)
-    case .chunks(let chunks): return ManifestPage(firstChunk: first, chunks: page == 0 ? chunks : [], nextPage: nil)
+    case .chunks(let chunks):
+      return ManifestPage(firstChunk: first, chunks: page == 0 ? chunks : [], nextPage: nil)
     case .segments(let count):
       guard page < count else { return ManifestPage(firstChunk: first, chunks: [], nextPage: nil) }
       var source = self
@@ -93,7 +102,8 @@ extension NamespaceView {
         // Reaping takes segments one after another, the inode last.
         throw DFSError(.notFound, "segment \(page) of the file version \(inode) is reaped already")
       }
-      return ManifestPage(firstChunk: first, chunks: segment.chunks, nextPage: page + 1 < count ? page + 1 : nil)
+      return ManifestPage(
+        firstChunk: first, chunks: segment.chunks, nextPage: page + 1 < count ? page + 1 : nil)
     }
   }
 

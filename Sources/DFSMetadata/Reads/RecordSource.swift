@@ -1,7 +1,7 @@
 import DFSCore
 
-/// Where records are read from: a snapshot, or a round with its own changes. The walks from paths to records are the
-/// same for both.
+/// Where records are read from: a snapshot, or a round with its own changes. The walks from paths to records
+/// are the same for both.
 protocol RecordSource {
   mutating func bytes(at key: [UInt8]) throws -> [UInt8]?
 }
@@ -69,7 +69,9 @@ extension RecordSource {
     try record(Keys.group(id), GroupRecord.self)?.group(id)
   }
 
-  mutating func nodeRow(_ id: NodeID) throws -> ClusterNode? { try record(Keys.node(id), NodeRecord.self)?.node }
+  mutating func nodeRow(_ id: NodeID) throws -> ClusterNode? {
+    try record(Keys.node(id), NodeRecord.self)?.node
+  }
 
   static func missing(_ path: RemotePath) -> DFSError {
     DFSError(.notFound, "\(path) does not exist", metadata: ["path": path.description])
@@ -85,7 +87,8 @@ extension EntryStatus {
   init(_ entry: EntryRecord, _ record: InodeRecord) {
     self.init(
       inode: entry.inode, kind: entry.kind, revision: entry.revision, attributes: record.attributes,
-      created: FileTime(rawValue: 0), policy: .standard, size: .zero, chunkSize: .standard, chunkCount: 0, root: nil)
+      created: FileTime(rawValue: 0), policy: .standard, size: .zero, chunkSize: .standard, chunkCount: 0,
+      root: nil)
     switch record {
     case .directory(let directory):
       created = directory.created

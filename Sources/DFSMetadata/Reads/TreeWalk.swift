@@ -1,8 +1,8 @@
 import DFSCore
 import DFSKeyValue
 
-/// Walks what is beneath a directory in path order: each directory before what is in it, names in byte order. Holds one
-/// page of names for each level, whatever the size of the tree.
+/// Walks what is beneath a directory in path order: each directory before what is in it, names in byte order.
+/// Holds one page of names for each level, whatever the size of the tree.
 struct TreeWalk {
   struct Step {
     /// Beneath the walk's own directory.

@@ -2,10 +2,11 @@ import DFSCore
 import DFSKeyValue
 
 extension Namespace {
-  /// The next condemned thing whose time has come and that nobody has pinned; `nil` when there is none. Blocks.
+  /// The next condemned thing whose time has come and that nobody has pinned; `nil` when there is none.
+  /// Blocks.
   ///
-  /// After each page, order the deletion of its chunks, then `mutate(Reap(page:))`, and ask again. `previous` skips: only what
-  /// comes after that page's thing, for one whose nodes can not be reached now.
+  /// After each page, order the deletion of its chunks, then `mutate(Reap(page:))`, and ask again. `previous`
+  /// skips: only what comes after that page's thing, for one whose nodes can not be reached now.
   package func nextCondemned(after previous: ReapPage? = nil) throws -> ReapPage? {
     let now = clock.now
     let (floor, settled) = memory.with { ($0.reapFloor, $0.state.time) }
@@ -14,11 +15,13 @@ extension Namespace {
     if let previous { range.start = Keys.condemned(previous.notBefore, previous.inode) + [0] }
     var view = try view()
     let (first, found) = try firstUnpinned(range, now: now, in: view)
-    // A round under way may still condemn something, but nothing to go before the round that was settled last.
+    // A round under way may still condemn something, but nothing to go before the round that was settled
+    // last.
     if previous == nil { memory.with { $0.reapFloor = max(floor, min(first ?? settled, settled)) } }
     guard let found else { return nil }
     var page = ReapPage(
-      notBefore: found.notBefore, inode: found.inode, kind: found.record.kind, cursor: found.record.cursor, chunks: [])
+      notBefore: found.notBefore, inode: found.inode, kind: found.record.kind, cursor: found.record.cursor,
+      chunks: [])
     page.chunks = try view.chunks(ofCondemned: found.inode, found.record)
     return page
   }
@@ -37,7 +40,8 @@ extension Namespace {
       let inode = InodeID(rawValue: try Keys.number(key, at: 10))
       if first == nil { first = time }
       let record = try CondemnedRecord(stored: Array(value))
-      // Only versions have readers. A pin outlives the leader that gave it by nothing: its successor waits a full one.
+      // Only versions have readers. A pin outlives the leader that gave it by nothing: its successor waits a
+      // full one.
       if record.kind == .version, memory.with({ !$0.pins.isOver(inode, now: now) }) { return .goOn }
       found = (time, inode, record)
       return .stop
@@ -59,10 +63,13 @@ extension NamespaceView {
       case .inline: return []
       case .chunks(let references): return references.map(condemned)
       case .segments:
-        return try self.record(Keys.segment(inode, record.cursor), SegmentRecord.self)?.chunks.map(condemned) ?? []
+        return try self.record(Keys.segment(inode, record.cursor), SegmentRecord.self)?.chunks.map(condemned)
+          ?? []
       }
     case .upload, .leftovers:
-      guard let page = try self.record(Keys.allocation(inode, record.cursor), AllocationPage.self) else { return [] }
+      guard let page = try self.record(Keys.allocation(inode, record.cursor), AllocationPage.self) else {
+        return []
+      }
       let first = record.cursor * UInt32(Limits.segmentChunks)
       return page.groups.indices.compactMap { position in
         guard record.kind == .upload || !page.isUsed[position] else { return nil }

@@ -1,6 +1,7 @@
 import DFSCore
 
-/// `u/<upload>/<page>`: the groups of 512 consecutive indices, and, for the segment of the same number, who holds it.
+/// `u/<upload>/<page>`: the groups of 512 consecutive indices, and, for the segment of the same number, who
+/// holds it.
 ///
 /// Outlives its upload until the reaper has deleted what was not used.
 struct AllocationPage: StoredRecord, Hashable {
@@ -34,7 +35,9 @@ struct AllocationPage: StoredRecord, Hashable {
     writer.groups(groups)
     for start in stride(from: 0, to: isUsed.count, by: 8) {
       var bits: UInt8 = 0
-      for (bit, used) in isUsed[start..<min(start + 8, isUsed.count)].enumerated() where used { bits |= 1 << bit }
+      for (bit, used) in isUsed[start..<min(start + 8, isUsed.count)].enumerated() where used {
+        bits |= 1 << bit
+      }
       writer.byte(bits)
     }
     writer.number(UInt(holders.count))

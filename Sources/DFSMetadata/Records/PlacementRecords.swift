@@ -28,7 +28,9 @@ struct GroupRecord: StoredRecord, Hashable {
     epoch = GroupEpoch(rawValue: try reader.number())
     policy = try reader.policy()
     slots = try reader.slots()
-    guard slots.count == Int(policy.replicas) else { throw reader.corrupt("its slots are not as many as its replicas") }
+    guard slots.count == Int(policy.replicas) else {
+      throw reader.corrupt("its slots are not as many as its replicas")
+    }
   }
 }
 

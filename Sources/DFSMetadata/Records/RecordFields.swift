@@ -94,13 +94,17 @@ extension RecordReader {
   }
 
   mutating func chunkSize() throws -> ChunkSize {
-    guard let size = ChunkSize(bytes: Int(try number(UInt32.self))) else { throw corrupt("no chunk has such a size") }
+    guard let size = ChunkSize(bytes: Int(try number(UInt32.self))) else {
+      throw corrupt("no chunk has such a size")
+    }
     return size
   }
 
   mutating func policy() throws -> PlacementPolicy {
     let replicas = try byte()
-    guard (1...Limits.mostReplicas).contains(replicas) else { throw corrupt("no policy has \(replicas) replicas") }
+    guard (1...Limits.mostReplicas).contains(replicas) else {
+      throw corrupt("no policy has \(replicas) replicas")
+    }
     return PlacementPolicy(replicas: replicas)
   }
 

@@ -1,7 +1,8 @@
 package import DFSCore
 
-/// Reads what `RecordWriter` wrote, strictly: an unknown version, a field out of range, an overlong number, a missing or a
-/// trailing byte is `.corrupt`. Never reads past the end, never allocates more than the input's length.
+/// Reads what `RecordWriter` wrote, strictly: an unknown version, a field out of range, an overlong number, a
+/// missing or a trailing byte is `.corrupt`. Never reads past the end, never allocates more than the input's
+/// length.
 package struct RecordReader {
   private let bytes: [UInt8]
   private var position = 0
@@ -91,7 +92,8 @@ package struct RecordReader {
     }
   }
 
-  package mutating func choice<Choice: RawRepresentable<UInt8>>(_: Choice.Type = Choice.self) throws -> Choice {
+  package mutating func choice<Choice: RawRepresentable<UInt8>>(_: Choice.Type = Choice.self) throws -> Choice
+  {
     let value = try byte()
     guard let choice = Choice(rawValue: value) else { throw corrupt("\(value) is none of a field's choices") }
     return choice

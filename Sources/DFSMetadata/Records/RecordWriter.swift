@@ -1,7 +1,7 @@
 package import DFSCore
 
-/// Writes the stored encoding: a version byte, then fields in a fixed order; integers as LEB128 varints, byte strings
-/// with their length first, digests as 32 bytes.
+/// Writes the stored encoding: a version byte, then fields in a fixed order; integers as LEB128 varints, byte
+/// strings with their length first, digests as 32 bytes.
 package struct RecordWriter: Sendable {
   package private(set) var bytes: [UInt8] = []
 

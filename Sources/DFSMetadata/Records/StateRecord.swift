@@ -6,10 +6,11 @@ struct StateRecord: StoredRecord, Hashable {
   var revision: Revision
   /// When the last round was executed.
   var time: ClusterTime
-  /// The next serial number's counter. A number is handed out by the batch that raises this, so it is durable before
-  /// anybody outside sees it, and no block of numbers is lost with a restart.
+  /// The next serial number's counter. A number is handed out by the batch that raises this, so it is durable
+  /// before anybody outside sees it, and no block of numbers is lost with a restart.
   var nextSerial: UInt64
-  /// Of the last change of a group's members or a node's state: a commit whose seals are younger counts nobody again.
+  /// Of the last change of a group's members or a node's state: a commit whose seals are younger counts
+  /// nobody again.
   var placement: Revision
   /// The request ids that are remembered, in ascending order of `hour` and `start`. Never empty.
   var hours: [RequestHour]

@@ -3,8 +3,8 @@ import DFSKeyValue
 
 /// What a round has read and changed so far, over a store that does not change meanwhile.
 ///
-/// Every written key is known with its value before the round, for the digest and the derived index. The present operation can
-/// be undone alone. Names each key once.
+/// Every written key is known with its value before the round, for the digest and the derived index. The
+/// present operation can be undone alone. Names each key once.
 struct ChangeSet {
   struct Cell {
     /// In the store.
@@ -75,7 +75,9 @@ struct ChangeSet {
   }
 
   /// At most `limit` keys with `prefix` and their values, in order, from `start` on.
-  func first(_ limit: Int, from start: [UInt8], withPrefix prefix: [UInt8]) throws -> [(key: [UInt8], value: [UInt8])] {
+  func first(_ limit: Int, from start: [UInt8], withPrefix prefix: [UInt8]) throws -> [(
+    key: [UInt8], value: [UInt8]
+  )] {
     var found: [(key: [UInt8], value: [UInt8])] = []
     var range = KeyRange(prefix: prefix)
     range.start = start

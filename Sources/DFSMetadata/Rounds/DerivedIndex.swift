@@ -1,8 +1,9 @@
 import DFSCore
 import DFSKeyValue
 
-/// The keys that each coordinator derives from the ledger's batches and keeps in its local store only: `k/`, which chunks a
-/// group has. A function of a key's values before and after, so that leader, standby and rebuild get the same.
+/// The keys that each coordinator derives from the ledger's batches and keeps in its local store only: `k/`,
+/// which chunks a group has. A function of a key's values before and after, so that leader, standby and
+/// rebuild get the same.
 enum DerivedIndex {
   /// What changes beneath `k/` when `key` goes from `old` to `new`.
   static func changes(
@@ -24,7 +25,8 @@ enum DerivedIndex {
 
   private static func references(_ letter: UInt8, _ value: [UInt8]) throws -> [ChunkReference] {
     if letter == UInt8(ascii: "c") { return try SegmentRecord(stored: value).chunks }
-    guard case .file(let file) = try InodeRecord(stored: value), case .chunks(let chunks) = file.contents else {
+    guard case .file(let file) = try InodeRecord(stored: value), case .chunks(let chunks) = file.contents
+    else {
       return []
     }
     return chunks

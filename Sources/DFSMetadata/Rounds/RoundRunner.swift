@@ -5,11 +5,11 @@ import Foundation
 import Logging
 import Metrics
 
-/// Owns the thread that runs the rounds: takes what waits, executes it, settles the batch, answers everybody. While one
-/// batch is being synced the next callers gather, so many share one sync.
+/// Owns the thread that runs the rounds: takes what waits, executes it, settles the batch, answers everybody.
+/// While one batch is being synced the next callers gather, so many share one sync.
 final class RoundRunner: @unchecked Sendable {
-  // SAFETY: `queue`, `isClosing`, `end`, `hasStopped` and `watchers` are touched under `condition` only; `mark` and `state` by
-  // the rounds' thread only, once it was started.
+  // SAFETY: `queue`, `isClosing`, `end`, `hasStopped` and `watchers` are touched under `condition` only;
+  // `mark` and `state` by the rounds' thread only, once it was started.
   private let condition = NSCondition()
   private var queue: [any WaitingMutation] = []
   private var isClosing = false
@@ -26,13 +26,13 @@ final class RoundRunner: @unchecked Sendable {
   private let context: @Sendable () -> RoundContext
   private let settled: @Sendable (StateRecord, [RoundNotice]) -> Void
   private let logger: Logger
-  private let rounds = Counter(label: "dfs_metadata_rounds_total")
-  private let mutations = Counter(label: "dfs_metadata_mutations_total")
-  private let settleTime = Metrics.Timer(label: "dfs_metadata_settle_seconds")
+  private let mutations = Counter(label: "dfs_coordinator_mutations_total")
+  private let settleTime = Metrics.Timer(label: "dfs_coordinator_round_seconds")
 
   /// `settled` is called after each round, before its callers are answered.
   init(
-    store: any OrderedStore, ledger: any Ledger, mark: RoundMark, state: StateRecord, queueLimit: Int, logger: Logger,
+    store: any OrderedStore, ledger: any Ledger, mark: RoundMark, state: StateRecord, queueLimit: Int,
+    logger: Logger,
     context: @escaping @Sendable () -> RoundContext,
     settled: @escaping @Sendable (StateRecord, [RoundNotice]) -> Void
   ) {
@@ -100,7 +100,8 @@ final class RoundRunner: @unchecked Sendable {
 
   private static func refusal(after end: DFSError) -> DFSError {
     DFSError(
-      .unavailable, "this coordinator can change nothing any more and is ending: ask another one, or later", cause: end)
+      .unavailable, "this coordinator can change nothing any more and is ending: ask another one, or later",
+      cause: end)
   }
 }
 
@@ -160,7 +161,6 @@ extension RoundRunner {
       let start = DispatchTime.now().uptimeNanoseconds
       try ledger.settle(sealed.batch, in: store, derived: sealed.derived)
       settleTime.recordNanoseconds(Int64(DispatchTime.now().uptimeNanoseconds - start))
-      rounds.increment()
       mark = sealed.batch.mark
       state = sealed.state
       settled(sealed.state, sealed.notices)
@@ -187,6 +187,7 @@ extension RoundRunner {
     }
     for watcher in watching { watcher.resume(returning: error) }
     return DFSError(
-      .outcomeUnknown, "whether the change is durable is not known: ask again with the same request id", cause: error)
+      .outcomeUnknown, "whether the change is durable is not known: ask again with the same request id",
+      cause: error)
   }
 }

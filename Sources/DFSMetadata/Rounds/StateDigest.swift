@@ -1,5 +1,6 @@
-/// A sum over the keys and values of a store that does not depend on their order: adding what is put and subtracting what it
-/// replaces keeps it up to date, and a full scan gives the same sum. Finds faults and divergence, not forgery.
+/// A sum over the keys and values of a store that does not depend on their order: adding what is put and
+/// subtracting what it replaces keeps it up to date, and a full scan gives the same sum. Finds faults and
+/// divergence, not forgery.
 package struct StateDigest: Hashable, Sendable {
   var high: UInt64
   var low: UInt64

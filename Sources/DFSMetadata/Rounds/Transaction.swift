@@ -1,8 +1,8 @@
 import DFSCore
 import DFSKeyValue
 
-/// What the operations of one round execute against: the store, the changes of the operations before, and the state that
-/// every round writes. A value that only its round touches.
+/// What the operations of one round execute against: the store, the changes of the operations before, and the
+/// state that every round writes. A value that only its round touches.
 package struct Transaction {
   let context: RoundContext
   var changes: ChangeSet
@@ -36,7 +36,9 @@ package struct Transaction {
 extension Transaction: RecordSource {
   mutating func bytes(at key: [UInt8]) throws -> [UInt8]? { try changes.value(for: key) }
 
-  mutating func put(_ record: some StoredRecord, at key: [UInt8]) throws { try changes.write(key, record.encoded) }
+  mutating func put(_ record: some StoredRecord, at key: [UInt8]) throws {
+    try changes.write(key, record.encoded)
+  }
   mutating func insert(_ record: some StoredRecord, at key: [UInt8]) { changes.insert(key, record.encoded) }
   mutating func delete(_ key: [UInt8]) throws { try changes.write(key, nil) }
 }
@@ -91,7 +93,8 @@ extension Transaction {
     guard let record = try record(key, OutcomeRecord.self) else { return nil }
     guard record.kind == M.kind.rawValue, record.arguments == arguments else {
       throw DFSError(
-        .invalidArgument, "the request id was used before, for another request: take a new id for each request",
+        .invalidArgument,
+        "the request id was used before, for another request: take a new id for each request",
         metadata: ["revision": record.revision.description])
     }
     var reader = RecordReader(record.outcome, "outcome")
@@ -110,7 +113,8 @@ extension Transaction {
     }
     guard id.seen <= state.revision else {
       throw DFSError(
-        .stale, "the request saw revision \(id.seen), this namespace is at \(state.revision): it went back in time",
+        .stale,
+        "the request saw revision \(id.seen), this namespace is at \(state.revision): it went back in time",
         metadata: ["revision": state.revision.description])
     }
     return state.hours.lastIndex { $0.start <= id.seen } ?? 0
@@ -137,11 +141,13 @@ extension Transaction {
     if changes.operationCount <= operationLimit, bytes <= context.limits.bytes.int { return }
     guard isFirst else { throw Full() }
     throw DFSError(
-      .exhausted, "the request changes more than one batch of metadata may hold (\(operationLimit) records, "
+      .exhausted,
+      "the request changes more than one batch of metadata may hold (\(operationLimit) records, "
         + "\(context.limits.bytes)): make it smaller")
   }
 
-  /// Forgets the oldest hour of results when it is old enough, and opens the present hour. Answers the range to delete.
+  /// Forgets the oldest hour of results when it is old enough, and opens the present hour. Answers the range
+  /// to delete.
   mutating func turnHour() -> KeyRange? {
     state.time = max(state.time, context.now)
     let hour = state.time.hour
@@ -165,7 +171,9 @@ extension Transaction {
       if let old { change -= StateDigest(key: key, value: old) }
       guard isOutcome else { return state.digest += change }
       let hour = key[2..<6].reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
-      if let index = state.hours.firstIndex(where: { $0.hour == hour }) { state.hours[index].digest += change }
+      if let index = state.hours.firstIndex(where: { $0.hour == hour }) {
+        state.hours[index].digest += change
+      }
     }
     self.state = state
   }

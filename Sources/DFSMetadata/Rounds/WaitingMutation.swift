@@ -2,7 +2,8 @@ import DFSCore
 
 /// A mutation in the queue, without its type. Only the round's thread touches it once it is queued.
 protocol WaitingMutation: AnyObject, Sendable {
-  /// Executes it and keeps the answer for later. Throws `Transaction.Full` when it must wait for the next round.
+  /// Executes it and keeps the answer for later. Throws `Transaction.Full` when it must wait for the next
+  /// round.
   func execute(in round: inout Round) throws
   /// Gives the kept answer to its caller, or `error` instead.
   func answer(instead error: DFSError?)
@@ -12,8 +13,8 @@ final class WaitingCall<M: Mutation>: WaitingMutation, @unchecked Sendable {
   private let mutation: M
   private let id: RequestID?
   private let continuation: CheckedContinuation<Settled<M.Outcome>, any Error>
-  // SAFETY: written by `execute` and read by `answer`, which the round's thread calls in this order; the queue's lock
-  // orders both after `init`.
+  // SAFETY: written by `execute` and read by `answer`, which the round's thread calls in this order; the
+  // queue's lock orders both after `init`.
   private var result: Result<Settled<M.Outcome>, any Error>?
 
   init(_ mutation: M, id: RequestID?, continuation: CheckedContinuation<Settled<M.Outcome>, any Error>) {

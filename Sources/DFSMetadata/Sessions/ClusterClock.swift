@@ -1,4 +1,5 @@
-/// The cluster's time as its leader continues it: what the store says, plus what the monotonic clock has counted since.
+/// The cluster's time as its leader continues it: what the store says, plus what the monotonic clock has
+/// counted since.
 struct ClusterClock: Sendable {
   private let base: ClusterTime
   private let start: Duration

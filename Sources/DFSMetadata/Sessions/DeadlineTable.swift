@@ -1,7 +1,7 @@
 import DFSCore
 
-/// Rights of this leader's memory that end at a time: upload leases, or pins. What the table does not know has the deadline of the
-/// start: taking leadership gives everything its full time again.
+/// Rights of this leader's memory that end at a time: upload leases, or pins. What the table does not know
+/// has the deadline of the start: taking leadership gives everything its full time again.
 struct DeadlineTable: Sendable {
   private var deadlines: [InodeID: ClusterTime] = [:]
   private let length: Duration

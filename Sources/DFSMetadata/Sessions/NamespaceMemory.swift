@@ -21,7 +21,9 @@ final class NamespaceMemory: Sendable {
     try contents.withLock { contents in try body(&contents) }
   }
 
-  func isLeaseOver(_ upload: UploadID, now: ClusterTime) -> Bool { with { $0.leases.isOver(upload, now: now) } }
+  func isLeaseOver(_ upload: UploadID, now: ClusterTime) -> Bool {
+    with { $0.leases.isOver(upload, now: now) }
+  }
 
   /// Learns what a round changed.
   func settled(_ state: StateRecord, _ notices: [RoundNotice], now: ClusterTime) {

@@ -1,7 +1,7 @@
 import DFSCore
 
-/// The snapshots of listings in progress: a bounded number, each for a bounded time from its making, because it keeps what
-/// was deleted since on disk. The oldest makes room.
+/// The snapshots of listings in progress: a bounded number, each for a bounded time from its making, because
+/// it keeps what was deleted since on disk. The oldest makes room.
 struct SnapshotTable: Sendable {
   private struct Held {
     var view: NamespaceView
@@ -13,7 +13,8 @@ struct SnapshotTable: Sendable {
   private let limit: Int
   private let lifetime: Duration
 
-  /// `firstToken` is different in each process, so that a token of an earlier one is not taken for a later one's.
+  /// `firstToken` is different in each process, so that a token of an earlier one is not taken for a later
+  /// one's.
   init(limit: Int, lifetime: Duration, firstToken: UInt64) {
     self.limit = limit
     self.lifetime = lifetime

@@ -2,7 +2,8 @@ package import DFSCore
 
 /// One chunk of a file version, as the manifest lists it.
 package struct ChunkReference: Sendable, Hashable {
-  /// The chunk's index in its version's order of *allocation*: with the inode, its id. Not its place in the file.
+  /// The chunk's index in its version's order of *allocation*: with the inode, its id. Not its place in the
+  /// file.
   package var index: UInt32
   package var group: GroupID
   package var length: UInt32
@@ -16,8 +17,8 @@ package struct ChunkReference: Sendable, Hashable {
   }
 }
 
-/// One chunk that a client says is stored, and the nodes whose receipts the coordinator has verified: MAC, id,
-/// length, root and group.
+/// One chunk that a client says is stored, and the nodes whose receipts the coordinator has verified: MAC,
+/// id, length, root and group.
 package struct StoredChunk: Sendable, Hashable {
   package var index: UInt32
   package var length: UInt32

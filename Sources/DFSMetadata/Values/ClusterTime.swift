@@ -1,5 +1,6 @@
-/// The cluster's own clock, in milliseconds since 1970: kept in `m/state`, continued by the leader's monotonic clock, never
-/// set. It stands still while no coordinator runs, so a wrong clock can only delay a deletion.
+/// The cluster's own clock, in milliseconds since 1970: kept in `m/state`, continued by the leader's
+/// monotonic clock, never set. It stands still while no coordinator runs, so a wrong clock can only delay a
+/// deletion.
 package struct ClusterTime: RawRepresentable, Hashable, Sendable, Comparable, CustomStringConvertible {
   package var rawValue: Int64
   package init(rawValue: Int64) { self.rawValue = rawValue }
@@ -8,7 +9,9 @@ package struct ClusterTime: RawRepresentable, Hashable, Sendable, Comparable, Cu
   package static func + (time: Self, duration: Duration) -> Self {
     Self(rawValue: time.rawValue + duration.milliseconds)
   }
-  package static func - (left: Self, right: Self) -> Duration { .milliseconds(left.rawValue - right.rawValue) }
+  package static func - (left: Self, right: Self) -> Duration {
+    .milliseconds(left.rawValue - right.rawValue)
+  }
   package static func < (left: Self, right: Self) -> Bool { left.rawValue < right.rawValue }
   package var description: String { "\(rawValue) ms" }
 
@@ -17,7 +20,8 @@ package struct ClusterTime: RawRepresentable, Hashable, Sendable, Comparable, Cu
   var sortable: UInt64 { UInt64(clamping: rawValue) }
 }
 
-/// A time of a file, in nanoseconds since 1970 by the wall clock of whoever gave it. Shown, never decided upon.
+/// A time of a file, in nanoseconds since 1970 by the wall clock of whoever gave it. Shown, never decided
+/// upon.
 package struct FileTime: RawRepresentable, Hashable, Sendable, Comparable {
   package var rawValue: Int64
   package init(rawValue: Int64) { self.rawValue = rawValue }

@@ -23,8 +23,8 @@ package struct FileAttributes: Sendable, Hashable {
     self.user = user
   }
 
-  /// With `now` for a time of zero, by which a writer leaves the time to the round: a retry, whose arguments must be the
-  /// same, could not say "now" twice.
+  /// With `now` for a time of zero, by which a writer leaves the time to the round: a retry, whose arguments
+  /// must be the same, could not say "now" twice.
   func dated(_ now: FileTime) -> FileAttributes {
     guard modified.rawValue == 0 else { return self }
     var dated = self

@@ -8,10 +8,11 @@ package enum Limits {
   package static let segments = 8192
   /// Chunk indices that one call may allocate.
   package static let allocation = 512
-  /// Allocation pages that one seal may touch: more means that the client seals far from the order it allocated in.
+  /// Allocation pages that one seal may touch: more means that the client seals far from the order it
+  /// allocated in.
   package static let pagesPerSeal = 8
-  /// Groups that the chunks of one seal may be in: each may have to be marked in the seal's batch. Chunks in further groups are
-  /// sent again; a planner that keeps to 48 groups for each upload never gets there.
+  /// Groups that the chunks of one seal may be in: each may have to be marked in the seal's batch. Chunks in
+  /// further groups are sent again; a planner that keeps to 48 groups for each upload never gets there.
   package static let groupsPerSeal = 96
   /// Directories that one `mkdir -p` may make; each takes two of a ledger's operations.
   package static let directoriesPerMake = 48
