@@ -115,9 +115,9 @@ import Testing
     for bad in [
       SetAttributes(path: cluster.path("/f"), mode: 0o10000),
       SetAttributes(path: cluster.path("/f"), owner: String(repeating: "x", count: 256)),
-      SetAttributes(path: cluster.path("/f"), user: ["big": Array(repeating: 0, count: 4096)]),
+      SetAttributes(path: cluster.path("/f"), user: ["big": Array(repeating: 0, count: Limits.userAttributeBytes)]),
       SetAttributes(
-        path: cluster.path("/f"), user: Dictionary(uniqueKeysWithValues: (0..<33).map { ("\($0)", [1]) })),
+        path: cluster.path("/f"), user: Dictionary(uniqueKeysWithValues: (0...Limits.userAttributes).map { ("\($0)", [1]) })),
       SetAttributes(path: cluster.path("/"), policy: PlacementPolicy(replicas: 6)),
     ] { #expect(await code { try await cluster.namespace.mutate(bad) } == .invalidArgument) }
     try await cluster.finish()
@@ -134,6 +134,19 @@ import Testing
     #expect(try cluster.stat("/d/e").policy == one && cluster.stat("/d/e/f").policy == one)
     #expect(try cluster.namespace.view().target(cluster.path("/d/e/new")).policy == one)
     #expect(try cluster.stat("/").policy == .standard)
+    try await cluster.finish()
+  }
+
+  @Test(arguments: Engine.allCases)
+  func `a time of zero is the round's, so that a retry has the same arguments`(engine: Engine) async throws {
+    let cluster = try TestCluster(engine)
+    let put = PutInline(
+      target: cluster.path("/f"), attributes: FileAttributes(mode: 0o600, modified: FileTime(rawValue: 0)),
+      bytes: [1], root: digest(1))
+    let id = RequestID(seen: cluster.revision, high: 1, low: 1)
+    try await cluster.namespace.mutate(put, id: id)
+    #expect(try await cluster.namespace.mutate(put, id: id).isReplay)
+    #expect(try cluster.stat("/f").attributes.modified == TestCluster.start)
     try await cluster.finish()
   }
 }
