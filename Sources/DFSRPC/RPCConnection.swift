@@ -97,7 +97,7 @@ package final class RPCConnection: Sendable {
 
   // MARK: - Calls
 
-  package func call<Request, Response>(
+  nonisolated(nonsending) package func call<Request, Response>(
     _ method: UnaryMethod<Request, Response>, _ request: Request, options: ClientCallOptions
   ) async throws -> Response {
     let message = try method.request.encode(request)
@@ -108,7 +108,7 @@ package final class RPCConnection: Sendable {
     }
   }
 
-  package func call<Request, Response, Result>(
+  nonisolated(nonsending) package func call<Request, Response, Result>(
     _ method: ServerStreamingMethod<Request, Response>, _ request: Request, options: ClientCallOptions,
     _ body: (MessageReader<Response>) async throws -> Result
   ) async throws -> Result {
@@ -121,7 +121,7 @@ package final class RPCConnection: Sendable {
     }
   }
 
-  package func call<Request, Response>(
+  nonisolated(nonsending) package func call<Request, Response>(
     _ method: ClientStreamingMethod<Request, Response>, options: ClientCallOptions,
     _ body: (MessageWriter<Request>) async throws -> Void
   ) async throws -> Response {
@@ -138,7 +138,7 @@ package final class RPCConnection: Sendable {
     }
   }
 
-  package func call<Request, Response, Result>(
+  nonisolated(nonsending) package func call<Request, Response, Result>(
     _ method: BidirectionalMethod<Request, Response>, options: ClientCallOptions,
     _ body: (MessageWriter<Request>, MessageReader<Response>) async throws -> Result
   ) async throws -> Result {
@@ -197,8 +197,8 @@ package final class RPCConnection: Sendable {
   }
 
   /// Runs `body`; cancels the call when the task is cancelled, and when `body` leaves while the call still runs.
-  private func withCancellation<Result>(
-    of call: ClientCall, _ body: () async throws -> Result
+  nonisolated(nonsending) private func withCancellation<Result>(
+    of call: ClientCall, _ body: nonisolated(nonsending) () async throws -> Result
   ) async throws -> Result {
     try await withTaskCancellationHandler {
       defer { if !call.outcome.isResolved { call.cancel() } }
