@@ -1,0 +1,224 @@
+import DFSChunkStore
+import DFSCore
+import DFSRPC
+import DFSTransport
+import DFSWire
+import Foundation
+import NIOConcurrencyHelpers
+import NIOCore
+import TestSupport
+import Testing
+
+@testable import DFSDataNode
+
+/// The real file system, with a disk that is full or fails to sync when a test says so.
+final class TroubledFileSystem: FileSystem {
+  struct Trouble: Sendable {
+    var free: ByteCount?
+    var failsSync = false
+  }
+
+  let trouble = NIOLockedValueBox(Trouble())
+  private let real = PosixFileSystem()
+
+  func makeDirectory(_ path: String) throws { try real.makeDirectory(path) }
+  func entries(of path: String) throws -> [String] { try real.entries(of: path) }
+  func length(of path: String) throws -> Int? { try real.length(of: path) }
+  func rename(_ path: String, to target: String, _ replacement: Replacement) throws {
+    try real.rename(path, to: target, replacement)
+  }
+  func remove(_ path: String) throws { try real.remove(path) }
+  func syncDirectory(_ path: String) throws { try real.syncDirectory(path) }
+  func lock(_ path: String) throws -> any FileLock { try real.lock(path) }
+  func space(at path: String) throws -> FileSystemSpace {
+    var space = try real.space(at: path)
+    if let free = trouble.withLockedValue({ $0.free }) { space.free = free }
+    return space
+  }
+  func open(_ path: String, _ mode: OpenMode) throws -> any OpenFile {
+    TroubledFile(try real.open(path, mode), trouble)
+  }
+}
+
+private final class TroubledFile: OpenFile {
+  private let real: any OpenFile
+  private let trouble: NIOLockedValueBox<TroubledFileSystem.Trouble>
+
+  init(_ real: any OpenFile, _ trouble: NIOLockedValueBox<TroubledFileSystem.Trouble>) {
+    self.real = real
+    self.trouble = trouble
+  }
+
+  func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws { try real.write(bytes, at: offset) }
+  func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws -> Int {
+    try real.read(into: buffer, at: offset)
+  }
+  func length() throws -> Int { try real.length() }
+  func sync() throws {
+    if trouble.withLockedValue({ $0.failsSync }) { throw DFSError(.outcomeUnknown, "the sync failed, for a test") }
+    try real.sync()
+  }
+  func startWriteback(_ range: Range<Int>) { real.startWriteback(range) }
+  func prefetch(_ range: Range<Int>) { real.prefetch(range) }
+  var descriptor: Int32? { real.descriptor }
+}
+
+@Suite(.serialized) struct HardshipTests {
+  @Test func `a full disk refuses politely before the first byte, says so, and still deletes`() async throws {
+    let disk = TroubledFileSystem()
+    try await NodeCluster.with(1, fileSystem: disk) { cluster, coordinator in
+      let node = await cluster.nodes[0]
+      let sample = ChunkSample(inode: 70, length: 1 << 20, seed: 50)
+      _ = try await node.write(sample)
+      disk.trouble.withLockedValue { $0.free = .mib(1) }
+      let error = await #expect(throws: DFSError.self) { try await node.write(ChunkSample(length: 1 << 20, seed: 51)) }
+      #expect(error?.code == .exhausted)
+      let told = await eventually {
+        coordinator.record.withLockedValue { $0.heartbeats[node.id.rawValue].map { !$0.writable } ?? false }
+      }
+      #expect(told)
+      #expect(try await node.read(sample) == sample.bytes)
+      let removed = try await node.channel.call(
+        DataNodeMethods.reapChunks,
+        .with {
+          $0.epoch = WireEpoch(Epoch(incarnation: 1, term: 1))
+          $0.node = node.id.rawValue
+          $0.chunks = [
+            .with {
+              $0.inode = 70
+              $0.group = 7
+              $0.count = 1
+            }
+          ]
+        })
+      #expect(removed.removed == 1)
+    }
+  }
+
+  @Test func `a sync that fails gives no receipt and takes the disk out of use`() async throws {
+    let disk = TroubledFileSystem()
+    try await NodeCluster.with(1, fileSystem: disk) { cluster, coordinator in
+      let node = await cluster.nodes[0]
+      let good = ChunkSample(length: 1 << 20, seed: 52)
+      _ = try await node.write(good)
+      disk.trouble.withLockedValue { $0.failsSync = true }
+      await #expect(throws: DFSError.self) { try await node.write(ChunkSample(length: 1 << 20, seed: 53)) }
+      disk.trouble.withLockedValue { $0.failsSync = false }
+      let later = await #expect(throws: DFSError.self) { try await node.write(ChunkSample(length: 1 << 20, seed: 54)) }
+      #expect(later?.code == .unavailable)
+      #expect(try await node.read(good) == good.bytes)
+      let told = await eventually {
+        coordinator.record.withLockedValue { $0.heartbeats[node.id.rawValue].map { !$0.writable } ?? false }
+      }
+      #expect(told)
+    }
+  }
+
+  @Test func `the head's own disk may fail: two other replicas are enough`() async throws {
+    let disk = TroubledFileSystem()
+    try await NodeCluster.with(2) { cluster, coordinator in
+      let others = await cluster.nodes
+      let head = try await cluster.start([coordinator.endpoint], fileSystem: disk)
+      #expect(await head.server.joined())
+      disk.trouble.withLockedValue { $0.failsSync = true }
+      let sample = ChunkSample(length: 1 << 20, seed: 55)
+      let result = try await head.write(sample, to: others.map(\.address))
+      #expect(result.receipts.map(\.node) == others.map(\.id.rawValue))
+      #expect(result.failures.map(\.node) == [head.id.rawValue])
+    }
+  }
+
+  @Test func `fifty transfers at once succeed within a bounded memory`() async throws {
+    try await NodeCluster.with(3, change: { $0.transferBudget = .mib(32) }) { cluster, _ in
+      let nodes = await cluster.nodes
+      // All clients send one sample's bytes, so that what grows is the nodes' memory.
+      let sample = ChunkSample(inode: 80, length: 4 << 20, seed: 56)
+      let before = try peakMemory()
+      let receipts = try await withThrowingTaskGroup(of: Int.self) { group in
+        for index in 0..<50 {
+          group.addTask {
+            let head = nodes[index % 3]
+            let others = nodes.filter { $0.id != head.id }.map(\.address)
+            return try await head.write(sample, to: others) { parts in
+              guard case .open(var open) = parts[0] else { return }
+              open.chunk.inode = 1000 + UInt64(index)
+              parts[0] = .open(open)
+            }.receipts.count
+          }
+        }
+        return try await group.reduce(into: []) { $0.append($1) }
+      }
+      #expect(receipts == Array(repeating: 3, count: 50))
+      let grown = try peakMemory() - before
+      #expect(grown < .mib(400), "grew by \(grown)")
+    }
+  }
+
+  @Test func `more transfers than allowed are refused, not queued`() async throws {
+    try await NodeCluster.with(1, change: { $0.maxTransfers = 2 }) { cluster, _ in
+      let node = await cluster.nodes[0]
+      let error = try await withThrowingTaskGroup(of: Void.self) { group in
+        for index in 0..<2 {
+          group.addTask {
+            let opening = node.opening(of: ChunkSample(length: 1000, seed: UInt64(index)))
+            try await node.channel.call(DataNodeMethods.writeChunk) { writer, reader in
+              try await writer.write(.open(opening))
+              while try await reader.next() != nil {}
+            }
+          }
+        }
+        defer { group.cancelAll() }
+        let refused = NIOLockedValueBox<DFSError?>(nil)
+        _ = await eventually {
+          do { _ = try await node.write(ChunkSample(length: 1000, seed: 57)) } catch let error as DFSError {
+            refused.withLockedValue { $0 = error }
+            return true
+          } catch {}
+          return false
+        }
+        return refused.withLockedValue { $0 }
+      }
+      #expect(error?.code == .exhausted)
+    }
+  }
+
+  @Test func `garbage never stops the process`() async throws {
+    try await NodeCluster.with(1) { cluster, _ in
+      let node = await cluster.nodes[0]
+      let raw = Marshaller<ByteBuffer>(encode: { OutgoingMessage(head: $0) }, decode: { $0 })
+      var random = SeededGenerator()
+      let valid = try DataNodeMethods.writeChunk.request.encode(
+        .data(ChunkSample(length: 70_000, seed: 1).pieces()[0]))
+      for method in [
+        DataNodeMethods.writeChunk.path, DataNodeMethods.readChunk.path, DataNodeMethods.statChunk.path,
+        DataNodeMethods.listChunks.path, DataNodeMethods.reapChunks.path, "/dfs.v1.DataNodeService/Nothing",
+      ] {
+        let call = BidirectionalMethod(path: method, retry: .never, request: raw, response: raw)
+        for _ in 0..<25 {
+          var message = ByteBuffer(bytes: random.bytes(Int.random(in: 0...200, using: &random)))
+          if Bool.random(using: &random) {
+            message = valid.head
+            message.setInteger(UInt8.random(in: 0...255, using: &random), at: Int.random(in: 0..<message.writerIndex, using: &random))
+          }
+          _ = try? await node.channel.call(call, options: .init(timeout: .seconds(5))) { [message] writer, reader in
+            try await writer.write(message)
+            try await writer.write(message)
+            try await writer.finish()
+            while try await reader.next() != nil {}
+          }
+        }
+      }
+      let sample = ChunkSample(length: 1000, seed: 58)
+      #expect(try await node.write(sample).receipts.count == 1, "seed \(random.seed)")
+      #expect(try await node.read(sample) == sample.bytes)
+    }
+  }
+}
+
+/// The most memory that the process ever had resident.
+private func peakMemory() throws -> ByteCount {
+  let status = try String(contentsOfFile: "/proc/self/status", encoding: .utf8)
+  let line = try #require(status.split(separator: "\n").first { $0.hasPrefix("VmHWM:") })
+  let kibibytes = try #require(Int(line.filter(\.isNumber)))
+  return .kib(kibibytes)
+}
