@@ -7,7 +7,7 @@ import Testing
 
 @testable import DFSDataNode
 
-@Suite(.serialized) struct MembershipLoopbackTests {
+@Suite(.serialized, .timeLimit(.minutes(1))) struct MembershipLoopbackTests {
   @Test func `a node started before its coordinator joins by itself`() async throws {
     let cluster = try NodeCluster()
     // A port that was free a moment ago, and refuses now.
@@ -16,7 +16,7 @@ import Testing
     let node = try await cluster.start([placeholder.endpoint])
     let coordinator = try await ScriptedCoordinator.start(on: placeholder.endpoint, loops: cluster.loops)
     #expect(await node.server.joined())
-    #expect(try await node.write(ChunkSample(length: 100, seed: 40)).receipts.count == 1)
+    #expect(try await node.receipts(for: ChunkSample(length: 100, seed: 40)) == 1)
     await cluster.stop(coordinator)
   }
 

@@ -150,6 +150,11 @@ extension NodeCluster.Node {
     return try await send(parts)
   }
 
+  /// Writes a chunk and counts its receipts.
+  func receipts(for sample: ChunkSample, to others: [WireNodeAddress] = [], epoch: UInt64 = 1) async throws -> Int {
+    try await write(sample, to: others, epoch: epoch).receipts.count
+  }
+
   func send(_ parts: [WriteChunkPart]) async throws -> WireWriteChunkResult {
     try await channel.call(DataNodeMethods.writeChunk, options: .init(timeout: .seconds(30), waitForReady: true)) {
       writer, reader in
