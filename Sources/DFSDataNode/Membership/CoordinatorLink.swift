@@ -26,6 +26,8 @@ final class CoordinatorLink: Sendable {
     /// Sequence of the first heartbeat that said "stopping", and whether it was answered.
     var stopSequence: UInt64?
     var stopIsKnown = false
+    /// Makes the present stream send a heartbeat.
+    var beat: AsyncStream<Void>.Continuation?
   }
 
   private let introduction: Introduction
@@ -37,8 +39,6 @@ final class CoordinatorLink: Sendable {
   private let clock: NodeClock
   private let logger: Logger
   private let state = NIOLockedValueBox(State())
-  private let beats: AsyncStream<Void>
-  private let beat: AsyncStream<Void>.Continuation
 
   /// The protocol versions that this program speaks.
   private static let protocols: ClosedRange<UInt32> = 1...1
@@ -56,7 +56,6 @@ final class CoordinatorLink: Sendable {
     self.interval = interval
     self.clock = clock
     self.logger = logger
-    (beats, beat) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
   }
 
   /// Lives until cancelled.
@@ -106,7 +105,7 @@ final class CoordinatorLink: Sendable {
   }
 
   /// Sends a heartbeat now, for there is news.
-  func hurry() { beat.yield() }
+  func hurry() { _ = state.withLockedValue { $0.beat }?.yield() }
 
   /// Says goodbye: the next heartbeat tells that the node stops. Returns when that was answered or `limit` is over.
   func announceStop(within limit: Duration) async {
@@ -187,11 +186,13 @@ final class CoordinatorLink: Sendable {
 
   private func holdLease(_ terms: Terms) async throws {
     // The stream lives for days: the timeout of other calls does not apply.
+    let (beats, beat) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
+    state.withLockedValue { $0.beat = beat }
     try await channel.call(CoordinatorMethods.heartbeat) { writer, reader in
       let asked = NIOLockedValueBox<[UInt64: Asked]>([:])
       let answeredAt = NIOLockedValueBox(clock.now())
       try await withThrowingTaskGroup(of: Void.self) { group in
-        group.addTask { try await self.sendBeats(writer, asked) }
+        group.addTask { try await self.send(beats, to: writer, asked) }
         group.addTask { try await self.takeGrants(reader, asked, answeredAt) }
         group.addTask {
           while true {
@@ -201,10 +202,10 @@ final class CoordinatorLink: Sendable {
             guard silence < max(terms.lease / 3, terms.interval * 3) else {
               throw DFSError(.unavailable, "the coordinator did not answer for \(silence)")
             }
-            self.beat.yield()
+            beat.yield()
           }
         }
-        self.beat.yield()
+        beat.yield()
         defer { group.cancelAll() }
         try await group.next()
       }
@@ -212,8 +213,9 @@ final class CoordinatorLink: Sendable {
     throw DFSError(.unavailable, "the coordinator ended the heartbeat")
   }
 
-  private func sendBeats(
-    _ writer: MessageWriter<WireHeartbeatRequest>, _ asked: NIOLockedValueBox<[UInt64: Asked]>
+  private func send(
+    _ beats: AsyncStream<Void>, to writer: MessageWriter<WireHeartbeatRequest>,
+    _ asked: NIOLockedValueBox<[UInt64: Asked]>
   ) async throws {
     var sequence: UInt64 = 0
     for await _ in beats {

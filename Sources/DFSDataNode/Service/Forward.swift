@@ -24,45 +24,51 @@ extension DataNodeService {
   /// answered, failed or was dropped.
   func send(_ transfer: Transfer, member: Int, to forward: Forward) async {
     do {
-      let result = try await peers.channel(to: forward.endpoint).call(DataNodeMethods.writeChunk) {
-        writer, reader in
-        try await withThrowingTaskGroup(of: WireWriteChunkResult?.self) { group in
+      try await peers.channel(to: forward.endpoint).call(DataNodeMethods.writeChunk) { writer, reader in
+        try await withThrowingTaskGroup(of: Void.self) { group in
+          group.addTask { try await Self.pass(transfer, member, to: writer, opening: forward.opening) }
+          group.addTask { try await Self.take(from: forward.node, transfer, member, by: reader) }
           group.addTask {
-            try await writer.write(.open(forward.opening))
-            while let parts = await transfer.parts(for: member) {
-              for part in parts { try await writer.write(part.message) }
-            }
-            return nil
-          }
-          group.addTask { try await Self.result(from: reader) { transfer.progress(member, to: $0) } }
-          // Cancels the two above, which may wait for a peer that is stopped.
-          group.addTask {
+            // Cancels the two above, which may wait for a peer that is stopped.
             await transfer.departure(of: member)
             throw CancellationError()
           }
           defer { group.cancelAll() }
-          while let result = try await group.next() {
-            if let result { return result }
+          do {
+            while try await group.next() != nil {}
+          } catch {
+            // Before the group waits for its tasks: they wait for the member's departure.
+            transfer.fail(member, DFSError(wrapping: error, "sending to node \(forward.node) failed"))
+            throw error
           }
-          throw CancellationError()
         }
       }
-      guard let receipt = result.receipts.first(where: { $0.node == forward.node.rawValue }) else {
-        throw DFSError(.internal, "node \(forward.node) answered without a receipt")
-      }
-      transfer.complete(member, with: receipt)
     } catch {
+      // Does nothing when the member has ended before, as it does after its receipt.
       transfer.fail(member, DFSError(wrapping: error, "sending to node \(forward.node) failed"))
     }
   }
 
-  private static func result(
-    from reader: MessageReader<WireWriteChunkResponse>, progress: (Int) -> Void
-  ) async throws -> WireWriteChunkResult {
+  private static func pass(
+    _ transfer: Transfer, _ member: Int, to writer: MessageWriter<WriteChunkPart>, opening: WireWriteChunkOpen
+  ) async throws {
+    try await writer.write(.open(opening))
+    while let parts = await transfer.parts(for: member) {
+      for part in parts { try await writer.write(part.message) }
+    }
+  }
+
+  private static func take(
+    from node: NodeID, _ transfer: Transfer, _ member: Int, by reader: MessageReader<WireWriteChunkResponse>
+  ) async throws {
     while let response = try await reader.next() {
       switch response.part {
-      case .received(let count): progress(Int(count))
-      case .result(let result): return result
+      case .received(let count): transfer.progress(member, to: Int(count))
+      case .result(let result):
+        guard let receipt = result.receipts.first(where: { $0.node == node.rawValue }) else {
+          throw DFSError(.internal, "node \(node) answered without a receipt")
+        }
+        return transfer.complete(member, with: receipt)
       case nil: throw DFSError(.invalidArgument, "an answer of WriteChunk is empty")
       }
     }
