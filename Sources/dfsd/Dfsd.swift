@@ -36,7 +36,7 @@ struct Dfsd: AsyncParsableCommand {
         name: "Cluster:",
         subcommands: [
           UpCommand.self, CoordinatorCommand.self, DataNodeCommand.self, StatusCommand.self, DfCommand.self,
-          HealthCommand.self, CheckConfigCommand.self, VersionCommand.self,
+          HealthCommand.self, BenchCommand.self, CheckConfigCommand.self, VersionCommand.self,
         ]),
     ])
 
