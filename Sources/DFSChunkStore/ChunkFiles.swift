@@ -108,16 +108,14 @@ final class ChunkFiles: Sendable {
     return OpenChunk(file: file, footer: try readFooter(of: file, chunk, group))
   }
 
+  /// Keeps nothing open: an inventory must not push out what readers use.
   func stat(_ chunk: ChunkID, in group: GroupID) throws -> ChunkDescription? {
-    do { return try open(chunk, in: group).footer.description } catch let error as DFSError
+    if let open = cache.chunk(chunk), open.footer.group == group { return open.footer.description }
+    do { return try openAnew(chunk, in: group).footer.description } catch let error as DFSError
       where error.code == .notFound
     {
       return nil
     }
-  }
-
-  func exists(_ chunk: ChunkID, in group: GroupID) throws -> Bool {
-    try fileSystem.length(of: path(chunk, group)) != nil
   }
 
   /// Ids of the group's chunks, in order.
