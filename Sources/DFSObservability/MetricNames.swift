@@ -7,6 +7,7 @@ package enum MetricNames {
   package static let coordinatorUploadsOpen = "dfs_coordinator_uploads_open"
   package static let coordinatorNodesTotal = "dfs_coordinator_nodes_total"
   package static let coordinatorReapedBytesTotal = "dfs_coordinator_reaped_bytes_total"
+  package static let coordinatorRefusedReceiptsTotal = "dfs_coordinator_refused_receipts_total"
   package static let coordinatorBadReplicasTotal = "dfs_coordinator_bad_replicas_total"
 
   // Datanode

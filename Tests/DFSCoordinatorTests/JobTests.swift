@@ -79,6 +79,44 @@ struct `Jobs of a coordinator` {
     }
   }
 
+  @Test func `a long file is reaped segment by segment, to its end`() async throws {
+    let datanodes = ScriptedDataNodes()
+    try await datanodes.serve { address in
+      try await CoordinatorScene.run { scene in
+        let nodes = try await scene.join(1, address: address)
+        var begin = ScriptedUpload.beginRequest("/long", at: scene, chunks: 512)
+        begin.replicas = 1
+        var upload = try await ScriptedUpload(begin, at: scene)
+        for segment in 0..<3 as Range<UInt64> {
+          var seal = WireSealSegmentRequest()
+          seal.requestID = scene.requestID()
+          seal.upload = upload.begun.upload
+          seal.segment = segment
+          seal.chunks = try upload.sealedChunks(by: nodes)
+          #expect(try await scene.call(CoordinatorMethods.sealSegment, seal).rejectedIndices.isEmpty)
+          var more = WireAllocateChunksRequest()
+          more.requestID = scene.requestID()
+          more.upload = upload.begun.upload
+          more.chunks = 512
+          let next = try await scene.call(CoordinatorMethods.allocateChunks, more)
+          upload.allocations = next.allocations
+          for group in next.groups { upload.groups[group.id] = group }
+        }
+        var commit = upload.commitRequest([], at: scene)
+        (commit.chunkCount, commit.length) = (3 * 512, 3 * 512 * 65536)
+        _ = try await scene.call(CoordinatorMethods.commitUpload, commit)
+        try await scene.remove("/long")
+        scene.time.pass(.seconds(121))
+        try await nodes[0].beat(at: scene)
+        try await scene.exhaust(scene.reaper)
+        #expect(try await scene.status().condemned == 0)
+        // Three segments, and the 512 indices that were allocated and not used.
+        let indices = Set(datanodes.orders.flatMap { $0.first..<$0.first + $0.count })
+        #expect(indices == Set(0..<4 * 512))
+      }
+    }
+  }
+
   @Test func `a removed tree goes, level by level`() async throws {
     let datanodes = ScriptedDataNodes()
     try await datanodes.serve { address in

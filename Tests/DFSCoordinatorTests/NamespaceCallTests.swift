@@ -96,6 +96,26 @@ struct `Names at a coordinator` {
     }
   }
 
+  @Test func `entries with large attributes fill a page sooner, and none is lost`() async throws {
+    try await CoordinatorScene.run { scene in
+      let value = Data(repeating: 1, count: 16_000)
+      for number in 0..<200 {
+        var request = scene.inlineRequest("/f\(1000 + number)", [1])
+        request.attributes.userAttributes = ["k": value]
+        _ = try await scene.call(CoordinatorMethods.putInline, request)
+      }
+      var names: [String] = []
+      var page = WireListResponse()
+      repeat {
+        page = try await scene.list("/", page: page.nextPage)
+        #expect(try page.serializedData().count < 1 << 20)
+        #expect(!page.snapshotLost)
+        names += page.entries.map(\.path)
+      } while !page.nextPage.isEmpty
+      #expect(names == (0..<200).map { "f\(1000 + $0)" })
+    }
+  }
+
   @Test func `usage adds up over pages`() async throws {
     try await CoordinatorScene.run { scene in
       for number in 0..<10 { try await scene.putInline("/d/\(number)/f", [1, 2, 3], makeParents: true) }

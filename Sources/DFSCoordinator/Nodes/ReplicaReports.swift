@@ -54,23 +54,21 @@ package final class ReplicaReports: Sendable {
   private struct State {
     var waiting: OrderedDictionary<Replica, ReplicaReport> = [:]
     var confirmed: OrderedSet<Replica> = []
-    var dropped = 0
   }
   private let state = Mutex(State())
 
   package init() {}
 
-  /// Queues reports for verification; those of a replica that waits or was found bad already are known.
-  package func add(_ reports: [ReplicaReport]) {
+  /// Queues reports for verification and gives those that are news: not of a replica that waits already or was
+  /// found bad.
+  package func add(_ reports: [ReplicaReport]) -> [ReplicaReport] {
     state.withLock { state in
-      for report in reports {
+      reports.filter { report in
         let replica = Replica(chunk: report.chunk, node: report.node)
-        guard !state.confirmed.contains(replica) else { continue }
-        guard state.waiting.count < Self.mostWaiting || state.waiting[replica] != nil else {
-          state.dropped += 1
-          continue
-        }
+        guard !state.confirmed.contains(replica), state.waiting[replica] == nil else { return false }
+        guard state.waiting.count < Self.mostWaiting else { return false }
         state.waiting[replica] = report
+        return true
       }
     }
   }

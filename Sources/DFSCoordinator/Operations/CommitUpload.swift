@@ -21,7 +21,7 @@ extension CoordinatorService {
         upload: upload, final: stored, chunkCount: request.chunkCount, length: ByteCount(rawValue: length),
         root: root, attributes: attributes),
       id: id)
-    try await learnChanges(chunks, stored)
+    await learnChanges(chunks, stored)
 
     var response = WireCommitUploadResponse()
     response.revision = settled.revision.rawValue

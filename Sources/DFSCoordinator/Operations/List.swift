@@ -19,12 +19,13 @@ extension CoordinatorService {
 
 /// One answer, put together from pages of the namespace until it is long or large enough.
 private struct Listing {
-  /// An answer of entries of ordinary size ends soon after this.
+  /// An answer of entries of ordinary size ends before this.
   static let softLimit = 960 << 10
-  /// No answer passes this: entries beyond it wait for the next page, at the price of the snapshot.
-  static let hardLimit = 3 << 20
-  /// Entries that are asked for at once, so that the soft limit is not passed by much.
-  static let step = 250
+  /// No answer passes this: entries beyond it wait for the next page, maybe at the price of the snapshot.
+  static let hardLimit = 1 << 20
+  /// Entries that are asked for first: their size says how many may follow.
+  static let firstStep = 32
+  static let largestStep = 500
 
   var request: ListRequest
   let wanted: Int
@@ -55,10 +56,17 @@ private struct Listing {
     }
   }
 
+  /// Entries to ask for next: about half of what fits.
+  private var step: Int {
+    guard !response.entries.isEmpty else { return Self.firstStep }
+    let mean = size / response.entries.count
+    return min(Self.largestStep, max(1, (Self.softLimit - size) / (2 * mean)))
+  }
+
   func run(in namespace: Namespace) throws -> WireListResponse {
     var listing = self
     repeat {
-      listing.request.limit = min(Self.step, wanted - listing.response.entries.count)
+      listing.request.limit = min(listing.step, wanted - listing.response.entries.count)
       let before = listing.response.entries.count
       try listing.take(namespace.list(listing.request), behind: listing.request.after)
       guard listing.response.entries.count > before else { break }

@@ -11,8 +11,8 @@ extension CoordinatorService {
     let believable = cluster.withState { state in
       found.filter { state.table[$0.group]?.members.contains($0.node) == true }
     }
-    reports.add(believable.filter { $0.fault != .unreachable })
-    for report in found {
+    // That a node did not answer is nothing to verify: its heartbeats say more.
+    for report in reports.add(believable.filter { $0.fault != .unreachable }) {
       logger.info(
         "replica reported",
         metadata: [

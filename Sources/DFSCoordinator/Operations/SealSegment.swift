@@ -1,6 +1,8 @@
 import DFSCore
 import DFSMetadata
+import DFSObservability
 import DFSWire
+import Metrics
 
 extension CoordinatorService {
   func sealSegment(_ request: WireSealSegmentRequest) async throws -> WireSealSegmentResponse {
@@ -14,7 +16,7 @@ extension CoordinatorService {
     let stored = try await verify(chunks, of: upload)
     let settled = try await namespace.mutate(
       SealSegment(upload: upload, segment: segment, chunks: stored), id: id)
-    try await learnChanges(chunks, stored)
+    await learnChanges(chunks, stored)
 
     var response = WireSealSegmentResponse()
     response.revision = settled.revision.rawValue
@@ -39,6 +41,7 @@ extension CoordinatorService {
       var verifier = ReceiptVerifier(upload: upload, members: members)
       let stored = chunks.map { verifier.verify($0) }
       if verifier.refused > 0, !members.isEmpty {
+        Counter(label: MetricNames.coordinatorRefusedReceiptsTotal).increment(by: Int64(verifier.refused))
         logger.warning(
           "receipts do not verify", metadata: ["upload": "\(upload)", "receipts": "\(verifier.refused)"])
       }
@@ -46,8 +49,9 @@ extension CoordinatorService {
     }
   }
 
-  /// A seal may have set members behind: their rows are read again where a receipt was missing.
-  func learnChanges(_ chunks: [ReceivedChunk], _ stored: [StoredChunk]) async throws {
+  /// A seal may have set members behind: their rows are read again where a receipt was missing. A failure is
+  /// none of the seal's, which is durable: the next lookup of such a group brings its row as well.
+  func learnChanges(_ chunks: [ReceivedChunk], _ stored: [StoredChunk]) async {
     let missing = cluster.withState { state in
       Set(
         zip(chunks, stored).compactMap { chunk, stored -> GroupID? in
@@ -56,7 +60,11 @@ extension CoordinatorService {
         })
     }
     guard !missing.isEmpty else { return }
-    cluster.apply(try await read { try $0.groups(missing.sorted()) })
+    do {
+      cluster.apply(try await read { try $0.groups(missing.sorted()) })
+    } catch {
+      logger.info("changed groups are not known yet", metadata: ["error": "\(error)"])
+    }
   }
 }
 

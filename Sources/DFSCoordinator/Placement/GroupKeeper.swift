@@ -11,6 +11,7 @@ package actor GroupKeeper {
   private let disk: BlockingThreads
   private let configuration: CoordinatorConfiguration
   private let age: @Sendable () -> Duration
+  private let clock: any Clock<Duration>
   private let logger: Logger
   private var running: Task<Void, any Error>?
   /// The eligible nodes that each policy's table was last planned for.
@@ -20,13 +21,14 @@ package actor GroupKeeper {
   /// `age` is the time since the coordinator's start.
   package init(
     namespace: Namespace, cluster: Cluster, disk: BlockingThreads, configuration: CoordinatorConfiguration,
-    age: @escaping @Sendable () -> Duration, logger: Logger
+    age: @escaping @Sendable () -> Duration, clock: any Clock<Duration>, logger: Logger
   ) {
     self.namespace = namespace
     self.cluster = cluster
     self.disk = disk
     self.configuration = configuration
     self.age = age
+    self.clock = clock
     self.logger = logger
   }
 
@@ -37,7 +39,7 @@ package actor GroupKeeper {
     // Nodes that are started with the coordinator come one after another; groups that were opened for the first
     // two of three would stay a member short until the third has come, and have their chunks repaired.
     while age() < configuration.settleTime, eligible.count < Int(policy.replicas), isMissing(policy) {
-      try await Task.sleep(for: .milliseconds(50))
+      try await clock.sleep(for: .milliseconds(50))
     }
     try await update(policy)
   }

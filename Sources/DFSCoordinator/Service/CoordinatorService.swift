@@ -26,7 +26,8 @@ package final class CoordinatorService: Sendable {
   /// `cluster` holds what the namespace has of nodes and groups.
   package init(
     namespace: Namespace, cluster: Cluster, disk: BlockingThreads, configuration: CoordinatorConfiguration,
-    logger: Logger, now: @escaping @Sendable () -> ContinuousClock.Instant = { ContinuousClock.now }
+    logger: Logger, now: @escaping @Sendable () -> ContinuousClock.Instant = { ContinuousClock.now },
+    clock: any Clock<Duration> = ContinuousClock()
   ) {
     self.namespace = namespace
     self.cluster = cluster
@@ -38,7 +39,7 @@ package final class CoordinatorService: Sendable {
     self.startedAt = startedAt
     groups = GroupKeeper(
       namespace: namespace, cluster: cluster, disk: disk, configuration: configuration,
-      age: { now() - startedAt }, logger: logger)
+      age: { now() - startedAt }, clock: clock, logger: logger)
     registrar = NodeRegistrar(namespace: namespace, cluster: cluster, logger: logger)
     reports = ReplicaReports()
   }
