@@ -5,14 +5,16 @@ import Testing
 
 @testable import DFSMetadata
 
-/// The process dies between any two steps of the ledger; its successor has the old local store, or none at all.
+/// The process dies between any two steps of the ledger; its successor has the old local store, or none at
+/// all.
 @Suite struct CrashTests {
   private struct Plan {
     var names: [String]
     var dieAt: Int
   }
 
-  /// Runs puts until the process dies at the given step; gives the names that were acknowledged, and the store.
+  /// Runs puts until the process dies at the given step; gives the names that were acknowledged, and the
+  /// store.
   private func run(
     _ plan: Plan, _ service: MemoryLedgerService
   ) async throws -> (acknowledged: [String], unknown: [String], store: MemoryStore) {

@@ -115,9 +115,11 @@ import Testing
     for bad in [
       SetAttributes(path: cluster.path("/f"), mode: 0o10000),
       SetAttributes(path: cluster.path("/f"), owner: String(repeating: "x", count: 256)),
-      SetAttributes(path: cluster.path("/f"), user: ["big": Array(repeating: 0, count: Limits.userAttributeBytes)]),
       SetAttributes(
-        path: cluster.path("/f"), user: Dictionary(uniqueKeysWithValues: (0...Limits.userAttributes).map { ("\($0)", [1]) })),
+        path: cluster.path("/f"), user: ["big": Array(repeating: 0, count: Limits.userAttributeBytes)]),
+      SetAttributes(
+        path: cluster.path("/f"),
+        user: Dictionary(uniqueKeysWithValues: (0...Limits.userAttributes).map { ("\($0)", [1]) })),
       SetAttributes(path: cluster.path("/"), policy: PlacementPolicy(replicas: 6)),
     ] { #expect(await code { try await cluster.namespace.mutate(bad) } == .invalidArgument) }
     try await cluster.finish()

@@ -27,7 +27,9 @@ struct SpeedTests {
     print(String(format: "%@: %.0f/s, %.1f µs CPU each", what as NSString, Double(count) / wall, each))
   }
 
-  private func concurrently(_ body: @escaping @Sendable (_ caller: Int, _ number: Int) async throws -> Void) async throws {
+  private func concurrently(_ body: @escaping @Sendable (_ caller: Int, _ number: Int) async throws -> Void)
+    async throws
+  {
     try await withThrowingTaskGroup(of: Void.self) { group in
       for caller in 0..<Self.callers {
         group.addTask { for number in 0..<Self.each { try await body(caller, number) } }
@@ -50,7 +52,8 @@ struct SpeedTests {
       RequestID(seen: namespace.revision, high: operation, low: UInt64(caller * Self.each + number))
     }
     @Sendable func put(_ path: RemotePath, _ bytes: [UInt8], _ id: RequestID) async throws {
-      try await namespace.mutate(PutInline(target: path, attributes: attributes, bytes: bytes, root: digest(1)), id: id)
+      try await namespace.mutate(
+        PutInline(target: path, attributes: attributes, bytes: bytes, root: digest(1)), id: id)
     }
     try await measure("create empty", count: total) {
       try await concurrently { try await put(try path($0, $1), [], id(1, $0, $1)) }
@@ -61,7 +64,9 @@ struct SpeedTests {
     }
     try await measure("list with attributes", count: total) {
       var request = ListRequest(path: cluster.path("/bench"))
-      while let next = try namespace.list(request).next { (request.after, request.snapshot) = (next.after, next.snapshot) }
+      while let next = try namespace.list(request).next {
+        (request.after, request.snapshot) = (next.after, next.snapshot)
+      }
     }
     let contents = [UInt8](repeating: 7, count: 4096)
     try await measure("overwrite with 4 KiB", count: total) {
@@ -93,7 +98,8 @@ struct SpeedTests {
     let cluster = try TestCluster(.rocksDB)
     try await measure("create empty, one caller", count: 2_000) {
       for number in 0..<2_000 {
-        try await cluster.put("/\(number)", id: RequestID(seen: cluster.revision, high: 1, low: UInt64(number)))
+        try await cluster.put(
+          "/\(number)", id: RequestID(seen: cluster.revision, high: 1, low: UInt64(number)))
       }
     }
     try await cluster.finish()
