@@ -131,9 +131,6 @@ package enum SettingTable {
       "datanode.reserve", .bytes(.mib(1)...(.gib(4096))), "1 GiB",
       "Space of the disk that chunks never take, so that deleting still works on a full disk"),
     SettingKey(
-      "datanode.capacity", .bytes(.zero...(.gib(1 << 20))), "0",
-      "The most that chunks may take; 0 for the whole disk less the reserve"),
-    SettingKey(
       "datanode.small_chunk_limit", .bytes(.zero...(.mib(1))), "256 KiB",
       "Chunks up to this size share the datanode's database instead of having a file each"),
     SettingKey(

@@ -208,13 +208,11 @@ extension CoordinatorSettings {
 
 extension DataNodeSettings {
   init(reading reader: inout SettingReader) {
-    let limit = reader.bytes("datanode.capacity")
     listen = reader.endpoints("datanode.listen")[0]
     advertise = reader.endpoints("datanode.advertise").first
     data = reader.text("datanode.data") ?? ""
     zone = reader.text("datanode.zone")
     reserve = reader.bytes("datanode.reserve")
-    capacity = limit == .zero ? nil : limit
     smallChunkLimit = reader.bytes("datanode.small_chunk_limit")
     receiveBudget = reader.bytes("datanode.receive_budget")
     maxTransfers = reader.count("datanode.max_transfers")

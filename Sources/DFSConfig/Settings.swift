@@ -75,8 +75,6 @@ package struct DataNodeSettings: Sendable, Equatable {
   /// `nil` where nothing but the node itself fails together.
   package var zone: String?
   package var reserve: ByteCount
-  /// `nil` for the whole disk less the reserve.
-  package var capacity: ByteCount?
   package var smallChunkLimit: ByteCount
   package var receiveBudget: ByteCount
   package var maxTransfers: Int

@@ -4,6 +4,8 @@
 /// that each literal stands here, so an operator can trust this list.
 package enum MetricNames {
   // Coordinator
+  package static let coordinatorRoundSeconds = "dfs_coordinator_round_seconds"
+  package static let coordinatorMutationsTotal = "dfs_coordinator_mutations_total"
   package static let coordinatorUploadsOpen = "dfs_coordinator_uploads_open"
   package static let coordinatorNodesTotal = "dfs_coordinator_nodes_total"
   package static let coordinatorReapedBytesTotal = "dfs_coordinator_reaped_bytes_total"
@@ -18,11 +20,6 @@ package enum MetricNames {
   package static let datanodeCorruptChunksTotal = "dfs_datanode_corrupt_chunks_total"
   package static let datanodeStragglersTotal = "dfs_datanode_stragglers_total"
   package static let datanodeSyncSeconds = "dfs_datanode_sync_seconds"
-
-  // Rounds of mutations at the coordinator
-  package static let metadataRoundsTotal = "dfs_metadata_rounds_total"
-  package static let metadataMutationsTotal = "dfs_metadata_mutations_total"
-  package static let metadataSettleSeconds = "dfs_metadata_settle_seconds"
 
   // Calls, both roles
   package static let rpcHandledCalls = "dfs_rpc_handled_calls"

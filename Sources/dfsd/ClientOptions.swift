@@ -61,6 +61,7 @@ extension ClientConfiguration {
     patience = settings.client.timeout
     connectTimeout = min(connectTimeout, patience)
     stallTimeout = settings.client.stallTimeout
+    writeStallTimeout = settings.client.writeStallTimeout
     hedgeAfter = settings.client.hedgeAfter
     spoolDirectory = settings.client.spool
   }

@@ -33,7 +33,7 @@ struct SettingsTests {
     #expect(settings.cluster.coordinators == [Endpoint(host: "127.0.0.1", port: 7400)])
     #expect(settings.cluster.tls == nil)
     #expect(settings.datanode.receiveBudget == .mib(64))
-    #expect(settings.datanode.capacity == nil && settings.datanode.zone == nil)
+    #expect(settings.datanode.advertise == nil && settings.datanode.zone == nil)
     #expect(settings.cluster.transport.loops == nil && settings.cluster.transport.maxAge == nil)
   }
 

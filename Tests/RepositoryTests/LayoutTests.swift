@@ -106,6 +106,19 @@ struct LayoutTests {
     for line in needed { #expect(text.contains("\n\(line)"), "\(line)") }
   }
 
+  @Test func `every setting is handed to somebody`() throws {
+    let declared = try Repository.text("Sources/DFSConfig/Settings.swift")
+    // The groups of settings, and the one that is used where settings are checked.
+    let passed: Set<Substring> = ["cluster", "coordinator", "datanode", "client", "log", "insecure"]
+    let program = try Repository.files(under: "Sources/dfsd", ending: ".swift").map(\.text).joined()
+    let names = Set(declared.matches(of: /package\svar\s(\w+):\s/).map(\.1)).subtracting(passed)
+    #expect(names.count > 40)
+    for name in names.sorted() {
+      let use = try Regex("\\.\(name)\\b")
+      #expect(program.contains(use), "the setting \(name) is read and never used")
+    }
+  }
+
   @Test func `the compose file and the image use settings that exist`() throws {
     let example = try Repository.text("cluster.example.yaml")
     let text = try Repository.text("Scripts/compose.yaml") + Repository.text("Dockerfile")

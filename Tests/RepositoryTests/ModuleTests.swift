@@ -3,7 +3,7 @@ import Testing
 struct ModuleTests {
   /// Modules of the toolchain, which any file may import.
   private static let toolchain: Set<String> = [
-    "Swift", "Foundation", "FoundationEssentials", "FoundationNetworking", "Glibc", "Synchronization",
+    "Swift", "Foundation", "FoundationEssentials", "FoundationNetworking", "Glibc", "Musl", "Synchronization",
     "Dispatch",
     "Testing", "RegexBuilder",
   ]
@@ -73,6 +73,6 @@ struct ModuleTests {
       (?: (?: public|package|internal|fileprivate|private ) \s+ )? import \s+
       (?: (?: struct|class|enum|protocol|func|var|let|typealias ) \s+ )? (\w+)
     /#
-    return text.split(separator: "\n").compactMap { (try? line.firstMatch(in: $0)).map { String($0.1) } }
+    return text.split(separator: "\n").filter { $0.contains("import ") }.compactMap { (try? line.firstMatch(in: $0)).map { String($0.1) } }
   }
 }
