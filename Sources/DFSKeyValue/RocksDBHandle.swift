@@ -7,9 +7,9 @@ final class RocksDBHandle: @unchecked Sendable {
   // SAFETY: RocksDB's own calls are thread-safe; the pointers never change before `deinit`.
   let database: OpaquePointer
   let path: String
-  let synced = rocksdb_writeoptions_create()
-  let buffered = rocksdb_writeoptions_create()
-  let plainRead = rocksdb_readoptions_create()
+  let synced: OpaquePointer?
+  let buffered: OpaquePointer?
+  let plainRead: OpaquePointer?
   private let hasBlobs: Bool
 
   enum BlobCollection: String {
@@ -20,13 +20,17 @@ final class RocksDBHandle: @unchecked Sendable {
   init(path: String, options: RocksDBOptions) throws {
     self.path = path
     hasBlobs = options.blobs != nil
-    rocksdb_writeoptions_set_sync(synced, 1)
-    rocksdb_readoptions_set_verify_checksums(plainRead, options.readChecks == .engine ? 1 : 0)
     let pointer = options.makePointer()
     defer { rocksdb_options_destroy(pointer) }
     let database = try RocksDBFailure.check(.open, path: path) { rocksdb_open(pointer, path, $0) }
     guard let database else { throw DFSError(.unavailable, "can not open the key-value store in \(path)") }
     self.database = database
+    // Made only now: `deinit` does not run for an initializer that throws.
+    synced = rocksdb_writeoptions_create()
+    buffered = rocksdb_writeoptions_create()
+    plainRead = rocksdb_readoptions_create()
+    rocksdb_writeoptions_set_sync(synced, 1)
+    rocksdb_readoptions_set_verify_checksums(plainRead, options.readChecks == .engine ? 1 : 0)
   }
 
   deinit {
