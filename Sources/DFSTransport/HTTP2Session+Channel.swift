@@ -51,6 +51,7 @@ extension HTTP2Session: ChannelInboundHandler {
     isInCallback = false
     TransportMetrics.received.increment(by: buffer.readableBytes)
     if count < 0 { refuse(Int32(count)) }
+    creditSwallowed()
     considerLoan()
     markDirty()
   }

@@ -286,6 +286,20 @@ package final class HTTP2Session: PendingOutput, @unchecked Sendable {
     openWindow(by: credit)
   }
 
+  /// Gives back what nghttp2 received without telling us: payload of streams that we have reset, and padding. It
+  /// counts that as consumed, but each window update of ours lowers its count, so it would never give it back,
+  /// and every cancelled download would leave the connection's window smaller. What it did give back by itself shows as
+  /// a negative number.
+  func creditSwallowed() {
+    guard !isDead else { return }
+    let open = nghttp2_session_get_effective_local_window_size(handle)
+      - nghttp2_session_get_effective_recv_data_length(handle)
+    let swallowed = remainingWindow - Int(open)
+    guard swallowed != 0 else { return }
+    remainingWindow = Int(open)
+    giveToConnection(swallowed)
+  }
+
   func openWindow(by credit: Int) {
     guard credit > 0 else { return }
     remainingWindow += credit
