@@ -111,7 +111,7 @@ import Testing
       let sample = ChunkSample(length: 8 << 20, seed: 27)
       _ = try await node.write(sample)
       let before = try openDescriptors()
-      for _ in 0..<20 {
+      for _ in 0..<60 {
         try await node.channel.call(
           DataNodeMethods.readChunk,
           .with {
@@ -124,7 +124,7 @@ import Testing
           _ = try await reader.next()
         }
       }
-      #expect(await eventually { (try? openDescriptors()) ?? .max <= before + 4 })
+      #expect(await eventually { (try? openDescriptors()) ?? .max <= before + 6 })
     }
   }
 }
