@@ -19,7 +19,8 @@ struct `Bytes in flight` {
           Echo.unary, .pattern(50_000), options: Loopback.options { $0.maxResponse = .kib(16) })
       }
       #expect(response?.code == .exhausted)
-      #expect(try await loopback.connection.call(Echo.unary, .pattern(9), options: Loopback.options()) == .pattern(9))
+      let small = try await loopback.connection.call(Echo.unary, .pattern(9), options: Loopback.options())
+      #expect(small == .pattern(9))
     }
   }
 
@@ -99,7 +100,8 @@ struct `Bytes in flight` {
       // Others on the connection go on meanwhile.
       for _ in 0..<10 {
         let request = ByteBuffer.pattern(500_000)
-        #expect(try await loopback.connection.call(Echo.unary, request, options: Loopback.options()) == request)
+        let response = try await loopback.connection.call(Echo.unary, request, options: Loopback.options())
+        #expect(response == request)
       }
       gate.open()
       #expect(String(buffer: try await call.value) == String(400 * message.readableBytes))
@@ -231,7 +233,8 @@ struct `Bytes in flight` {
     let request = ByteBuffer.pattern(size, seed: Int.random(in: 0...255, using: &random))
     switch Int.random(in: 0...4, using: &random) {
     case 0:
-      #expect(try await connection.call(Echo.unary, request, options: Loopback.options()) == request)
+      let response = try await connection.call(Echo.unary, request, options: Loopback.options())
+      #expect(response == request)
     case 1:
       let small = ByteBuffer.pattern(min(size, 300))
       let count = try await connection.call(Echo.split, small, options: Loopback.options()) { reader in
