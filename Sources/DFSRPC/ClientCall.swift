@@ -135,8 +135,11 @@ final class ClientCall: HTTP2StreamDelegate, @unchecked Sendable {
   }
 
   func streamReceived(_ bytes: UnsafeRawBufferPointer) {
+    guard !isOver else {
+      stream?.dropped(bytes.count)
+      return
+    }
     defer { stream?.received(bytes.count) }
-    guard !isOver else { return }
     do {
       try decoder.decode(bytes) { message in
         let size = message.bytes.readableBytes + MessageDecoder.prefixLength

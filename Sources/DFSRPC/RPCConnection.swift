@@ -34,7 +34,7 @@ package struct ClientCallOptions: Sendable {
 package final class RPCConnection: Sendable {
   package let endpoint: Endpoint
   package let executor: LoopExecutor
-  private let session: HTTP2Session
+  let session: HTTP2Session
   private let loops: NetworkLoops
   private let state: ConnectionState
   private let scheme: String

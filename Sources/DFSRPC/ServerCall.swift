@@ -129,8 +129,8 @@ final class ServerCall: HTTP2StreamDelegate, @unchecked Sendable {
   }
 
   func streamReceived(_ bytes: UnsafeRawBufferPointer) {
+    guard !isOver else { return stream.dropped(bytes.count) }
     defer { stream.received(bytes.count) }
-    guard !isOver else { return }
     do {
       try decoder.decode(bytes) { complete($0) }
     } catch {
@@ -145,6 +145,7 @@ final class ServerCall: HTTP2StreamDelegate, @unchecked Sendable {
       stream.queued(size)
       streamedRequests.put(message)
     } else if task == nil {
+      stream.completed(size)
       singleRequest = message
       run()
     } else {

@@ -62,6 +62,11 @@ package final class HTTP2Session: PendingOutput, @unchecked Sendable {
   var drainStep = DrainStep.none
 
   var connectionCredit = ConnectionCredit()
+  /// Bytes of messages that are not complete yet, over all streams.
+  private var arriving = 0
+  private var isCrowded = false
+  /// Credit for such bytes that is kept back, because the process has too many of them.
+  private var keptBack = 0
   /// Bytes the peer may still send on the whole connection.
   var remainingWindow = ConnectionCredit.floor
   var isHoldingBudget = false
@@ -239,12 +244,15 @@ package final class HTTP2Session: PendingOutput, @unchecked Sendable {
     }
   }
 
-  /// One DATA frame, called by nghttp2 while it serialises.
-  func sendData(of stream: HTTP2Stream, header: UnsafeRawBufferPointer, count: Int) -> Bool {
-    guard let context, !isDead else { return false }
-    guard context.channel.isWritable, writtenSinceFlush < Self.flushBound else {
+  enum DataResult { case sent, blocked, dropped }
+
+  /// One DATA frame, called by nghttp2 while it serialises, and again after it was blocked.
+  func sendData(of stream: HTTP2Stream, header: UnsafeRawBufferPointer, count: Int) -> DataResult {
+    // A stream that was reset after nghttp2 had announced the frame has nothing to send any more.
+    guard stream.queue.byteCount >= count else { return .dropped }
+    guard let context, context.channel.isWritable, writtenSinceFlush < Self.flushBound else {
       isBlocked = true
-      return false
+      return .blocked
     }
     staging.writeBytes(header)
     stream.queue.take(count) { part in
@@ -267,7 +275,7 @@ package final class HTTP2Session: PendingOutput, @unchecked Sendable {
     countSent(count)
     TransportMetrics.sent.increment(by: count)
     stream.delegate?.streamSent(count)
-    return true
+    return .sent
   }
 
   // MARK: - Credit
@@ -280,10 +288,22 @@ package final class HTTP2Session: PendingOutput, @unchecked Sendable {
     if grant.connection > 0 { giveToConnection(grant.connection) }
   }
 
+  func countArriving(_ count: Int) {
+    arriving += count
+    isCrowded = budget.arrived(count)
+  }
+
+  /// How much of the incomplete messages may not be given back now. A connection may always have a few.
+  private var mustKeepBack: Int { isCrowded ? max(0, arriving - Self.arrivingFloor) : 0 }
+  private static let arrivingFloor = 8 << 20
+
   func giveToConnection(_ count: Int) {
     guard !isDead else { return }
-    let credit = connectionCredit.consumed(count, target: windowTarget, budget: adjustBudget)
-    openWindow(by: credit)
+    keptBack += count
+    let freed = keptBack - mustKeepBack
+    guard freed > 0 else { return }
+    keptBack -= freed
+    openWindow(by: connectionCredit.consumed(freed, target: windowTarget, budget: adjustBudget))
   }
 
   /// Gives back what nghttp2 received without telling us: payload of streams that we have reset, and padding. It
@@ -338,6 +358,8 @@ package final class HTTP2Session: PendingOutput, @unchecked Sendable {
     loop.scheduleTask(in: .milliseconds(10)) { [weak self] in
       guard let self else { return }
       isLoanScheduled = false
+      isCrowded = budget.arrived(0)
+      giveToConnection(0)
       guard !isDead, remainingWindow < 16 << 10 else { return }
       let isStuck = streams.values.contains { !$0.isRemoteClosed && $0.delegate?.isStarving == true }
       if isStuck, budget.takeLoan(1 << 20) {
@@ -440,6 +462,8 @@ package final class HTTP2Session: PendingOutput, @unchecked Sendable {
     stream.isClosed = true
     countSent(stream.queue.byteCount)
     stream.queue.removeAll()
+    countArriving(-stream.arriving)
+    stream.arriving = 0
     let held = stream.credit.close()
     if held > 0 { giveToConnection(held) }
     stream.delegate?.streamClosed(closure)

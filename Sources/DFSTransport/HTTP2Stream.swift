@@ -48,6 +48,8 @@ package final class HTTP2Stream: @unchecked Sendable {
 
   var queue = PayloadQueue()
   var credit: StreamCredit
+  /// Bytes of the message that is not complete yet.
+  var arriving = 0
   var isFinished = false
   var trailers: HeaderList?
   /// HTTP/2 asked for payload when there was none, and waits to be told of more.
@@ -101,11 +103,27 @@ package final class HTTP2Stream: @unchecked Sendable {
     session.submitReset(self, code)
   }
 
-  /// Payload arrived and is part of a message that is still incomplete, or is no message at all.
-  package func received(_ count: Int) { session.give(credit.received(count), to: self) }
+  /// Payload arrived and went into messages, complete or not. Call it after `queued` and `completed`.
+  package func received(_ count: Int) {
+    arriving += count
+    session.countArriving(count)
+    session.give(credit.received(count), to: self)
+  }
+
+  /// Payload arrived that nobody wants any more.
+  package func dropped(_ count: Int) { session.give(credit.received(count), to: self) }
 
   /// A message of `count` bytes became complete and waits for its reader.
-  package func queued(_ count: Int) { credit.queued(count) }
+  package func queued(_ count: Int) {
+    credit.queued(count)
+    completed(count)
+  }
+
+  /// A message of `count` bytes became complete and was taken at once.
+  package func completed(_ count: Int) {
+    arriving -= count
+    session.countArriving(-count)
+  }
 
   /// The reader took a message of `count` bytes.
   package func taken(_ count: Int) {

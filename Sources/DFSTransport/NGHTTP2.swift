@@ -131,7 +131,11 @@ enum NGHTTP2 {
       // SAFETY: as in `provider(for:)`.
       let stream = Unmanaged<HTTP2Stream>.fromOpaque(pointer).takeUnretainedValue()
       let header = UnsafeRawBufferPointer(start: header, count: 9)
-      return session.sendData(of: stream, header: header, count: count) ? 0 : NGHTTP2_ERR_WOULDBLOCK.rawValue
+      return switch session.sendData(of: stream, header: header, count: count) {
+      case .sent: 0
+      case .blocked: NGHTTP2_ERR_WOULDBLOCK.rawValue
+      case .dropped: NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue
+      }
     }
     nghttp2_session_callbacks_set_data_source_read_length_callback(callbacks) { _, _, _, connection, stream, frame, user in
       let ours = NGHTTP2.session(user)?.configuration.maxFrameSize.int ?? 16 << 10

@@ -15,6 +15,8 @@ package final class ReceiveBudget: Sendable {
     var used = 0
     var connections = 0
     var busy = 0
+    /// Bytes of messages that are not complete yet.
+    var arriving = 0
   }
 
   package init(limit: ByteCount) {
@@ -69,6 +71,15 @@ package final class ReceiveBudget: Sendable {
       guard $0.used + wanted <= 2 * limit.int else { return false }
       $0.used += wanted
       return true
+    }
+  }
+
+  /// Counts bytes of messages that are arriving: they are in memory although their credit went back at once.
+  /// Returns whether there are too many of them.
+  func arrived(_ bytes: Int) -> Bool {
+    state.withLockedValue {
+      $0.arriving += bytes
+      return $0.arriving > limit.int
     }
   }
 
