@@ -132,6 +132,22 @@ struct `Hostile requests` {
     }
   }
 
+  @Test func `page tokens of strangers are refused or read, and one of ours comes back as it was`() throws {
+    var generator = SeededGenerator()
+    print("seed \(generator.seed)")
+    let ours = ListToken(after: try RemotePath("/a/b\u{300}/c"), snapshot: 0x0102_0304_0506_0708)
+    let back = try ListToken(ours.bytes)
+    #expect(back.after == ours.after && back.snapshot == ours.snapshot)
+    for _ in 0..<2000 {
+      var bytes = Array(ours.bytes)
+      for _ in 0..<Int.random(in: 1...4, using: &generator) {
+        bytes[Int.random(in: 0..<bytes.count, using: &generator)] = UInt8.random(in: 0...255, using: &generator)
+      }
+      bytes.removeLast(Int.random(in: 0...bytes.count, using: &generator))
+      do { _ = try ListToken(Data(bytes)) } catch let error as DFSError { #expect(error.code == .invalidArgument) }
+    }
+  }
+
   @Test func `registrations and heartbeats of strangers are refused`() async throws {
     try await CoordinatorScene.run { scene in
       var node = ScriptedNode(1)

@@ -48,6 +48,10 @@ package struct ReapCondemned: Job {
     let done = await carryOut(plan)
     let gone = plan.parts.filter { done.isSuperset(of: $0.nodes) }.map(\.page)
     let unfinished = try await forget(gone)
+    if !gone.isEmpty {
+      logger.info(
+        "reaped", metadata: ["chunks": "\(gone.reduce(0) { $0 + $1.chunks.count })", "pages": "\(gone.count)"])
+    }
     // A record that has further pages is met again at its own place.
     if unfinished == 0 { walk.position.withLock { $0 = last } }
     // What was in a tree is condemned only now, so a walk that achieved something is not the last.
