@@ -15,6 +15,7 @@ struct DataNode: Sendable {
   let jobs: JobRunner
   let server: RPCServer
   let coordinator: RPCChannel
+  let health: HealthService
   let logger: Logger
 
   static func open(
@@ -37,8 +38,13 @@ struct DataNode: Sendable {
     let space = SpaceJob(store: store, disk: disk, clock: clock)
     // The first heartbeat tells of a measured disk.
     _ = try await space.step()
+    let health = HealthService()
     var router = RPCRouter()
     service.register(on: &router)
+    health.register(in: &router)
+    try router.addReflection(of: [ProtocolDescriptors.fileDescriptorSet])
+    health.set(.serving)
+    health.set(.serving, for: DataNodeMethods.service)
     var listening = RPCServer.Configuration(listen: [configuration.listen])
     listening.security = configuration.serverSecurity
     let server = RPCServer(router: router, configuration: listening, loops: loops, logger: logger)
@@ -63,7 +69,7 @@ struct DataNode: Sendable {
     logger.info("serving", metadata: ["address": "\(address)", "store": "\(directory.identity.store)"])
     return DataNode(
       address: address, service: service, link: link, jobs: jobs, server: server, coordinator: coordinator,
-      logger: logger)
+      health: health, logger: logger)
   }
 
   private static func makeService(
@@ -103,6 +109,7 @@ struct DataNode: Sendable {
   /// Takes no new writes, tells the coordinator, lets running calls finish.
   func retire(grace: Duration) async {
     logger.info("stopping", metadata: ["transfers": "\(service.transfers.count)"])
+    health.setAllNotServing()
     service.transfers.close()
     if grace > .zero { await link.announceStop(within: .seconds(1)) }
     await server.drain(grace: grace)

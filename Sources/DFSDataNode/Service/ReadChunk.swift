@@ -19,21 +19,24 @@ extension DataNodeService {
     let group = GroupID(rawValue: request.group)
     let wanted = request.root.isEmpty ? nil : try Digest(wire: request.root, "the expected root")
     try await reportingCorruption(of: chunk, in: group) {
-      let source = try await self.disk.run { [store = self.store] in try store.open(chunk, in: group) }
-      let found = source.description
-      if let wanted, wanted != found.root {
-        throw DFSError(
-          .corrupt, "chunk \(chunk) on node \(self.identity.node) has another root than expected",
-          metadata: ["chunk": chunk.description, "fault": Self.otherRoot])
+      let (source, first) = try await self.disk.run { [store = self.store, identity = self.identity] in
+        let source = try store.open(chunk, in: group)
+        if let wanted, wanted != source.description.root {
+          throw DFSError(
+            .corrupt, "chunk \(chunk) on node \(identity.node) has another root than expected",
+            metadata: ["chunk": chunk.description, "fault": Self.otherRoot])
+        }
+        // One visit to the disk is enough for a small chunk.
+        let blocks = try Self.blocks(of: request, in: source.description)
+        return (source, try Window(blocks, of: source, within: blocks.upperBound))
       }
-      let blocks = try Self.blocks(of: request, in: found)
       try await writer.write(
         .header(
           .with {
-            $0.length = UInt32(found.length)
+            $0.length = UInt32(source.description.length)
             if !request.withoutLeaves { $0.leaves = Data(source.leaves) }
           }))
-      try await self.send(blocks, of: source, to: writer)
+      try await self.send(first, of: source, to: writer)
     }
   }
 
@@ -51,27 +54,33 @@ extension DataNodeService {
     return offset / Block.size..<Block.count(of: end)
   }
 
+  /// Sends `first` and all that follows; while one window is sent, the next is brought in.
   private func send(
-    _ blocks: Range<Int>, of source: any ChunkReader, to writer: MessageWriter<ReadChunkPart>
+    _ first: Window, of source: any ChunkReader, to writer: MessageWriter<ReadChunkPart>
   ) async throws {
     let checksums = source.checksums
-    let file = try source.fileRegion(blocks).map { try FileHandle(duplicating: $0.descriptor) }
+    let file = try source.fileRegion(first.blocks).map { try FileHandle(duplicating: $0.descriptor) }
     defer { file?.close() }
-    var next = blocks.lowerBound
-    while next < blocks.upperBound {
-      let piece = next..<min(next + Self.blocksPerPiece, blocks.upperBound)
-      let payload = try await disk.run { try source.payload(of: piece, from: file?.handle) }
-      try await writer.write(
-        .data(
-          ChunkPiece(
-            offset: UInt32(piece.lowerBound * Block.size), checksums: Array(checksums[piece]), leaves: ByteBuffer(),
-            payload: payload)))
-      sentBytes.increment(by: payload.byteCount)
-      next = piece.upperBound
+    var window: Window? = first
+    while let present = window {
+      async let ahead = next(after: present, of: source)
+      for piece in present.pieces {
+        let payload = try present.payload(of: piece, of: source, from: file?.handle)
+        try await writer.write(
+          .data(
+            ChunkPiece(
+              offset: UInt32(piece.lowerBound * Block.size), checksums: Array(checksums[piece]),
+              leaves: ByteBuffer(), payload: payload)))
+        sentBytes.increment(by: payload.byteCount)
+      }
+      window = try await ahead
     }
   }
 
-  private static let blocksPerPiece = ChunkPiece.largestPayload / Block.size
+  private func next(after window: Window, of source: any ChunkReader) async throws -> Window? {
+    guard window.blocks.upperBound < window.end else { return nil }
+    return try await disk.run { try Window(window.blocks.upperBound..<window.end, of: source, within: window.end) }
+  }
 
   /// Runs `body`; a replica that proves bad on the way is moved aside and reported.
   func reportingCorruption<Value>(
@@ -100,19 +109,57 @@ private struct FileHandle: Sendable {
   func close() { try? handle.close() }
 }
 
-extension ChunkReader {
-  /// The blocks as they lie in `file`, brought into the page cache; else their bytes, checked. Blocks.
-  fileprivate func payload(of blocks: Range<Int>, from file: NIOFileHandle?) throws -> ChunkPiece.Payload {
-    if let file, let region = fileRegion(blocks) {
-      prefetch(blocks)
-      return .file(FileRegion(fileHandle: file, readerIndex: region.offset, endIndex: region.offset + region.length))
+/// Some blocks of a read, ready to be sent without waiting for the disk.
+private struct Window: Sendable {
+  /// So much is brought in at once: 4 MiB of a file, which costs no memory of ours, or one piece in memory.
+  private static let filePieces = 4
+  private static let blocksPerPiece = ChunkPiece.largestPayload / Block.size
+
+  let blocks: Range<Int>
+  /// Where the read ends.
+  let end: Int
+  /// The bytes, checked; `nil` when they lie in a file and were brought into the page cache.
+  private let bytes: ByteBuffer?
+
+  /// Takes the first of `blocks`. Blocks on disk.
+  init(_ wanted: Range<Int>, of source: any ChunkReader, within end: Int) throws {
+    self.end = end
+    let isFile = source.fileRegion(wanted) != nil
+    let most = Self.blocksPerPiece * (isFile ? Self.filePieces : 1)
+    blocks = wanted.lowerBound..<min(wanted.lowerBound + most, wanted.upperBound)
+    if isFile {
+      source.prefetch(blocks)
+      bytes = nil
+    } else {
+      bytes = try source.checkedBytes(of: blocks)
     }
+  }
+
+  var pieces: [Range<Int>] {
+    stride(from: blocks.lowerBound, to: blocks.upperBound, by: Self.blocksPerPiece).map {
+      $0..<min($0 + Self.blocksPerPiece, blocks.upperBound)
+    }
+  }
+
+  func payload(
+    of piece: Range<Int>, of source: any ChunkReader, from file: NIOFileHandle?
+  ) throws -> ChunkPiece.Payload {
+    if let bytes { return .bytes(bytes) }
+    guard let file, let region = source.fileRegion(piece) else {
+      throw DFSError(.internal, "chunk \(source.description.chunk) lost its file while it was read")
+    }
+    return .file(FileRegion(fileHandle: file, readerIndex: region.offset, endIndex: region.offset + region.length))
+  }
+}
+
+extension ChunkReader {
+  fileprivate func checkedBytes(of blocks: Range<Int>) throws -> ByteBuffer {
     let count = bytes(of: blocks).count
     var buffer = ByteBufferAllocator().buffer(capacity: count)
     try buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: count) { space in
       try read(blocks, into: UnsafeMutableRawBufferPointer(rebasing: space[..<count]))
       return count
     }
-    return .bytes(buffer)
+    return buffer
   }
 }
