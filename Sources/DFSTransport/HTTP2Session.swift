@@ -66,7 +66,7 @@ package final class HTTP2Session: PendingOutput, @unchecked Sendable {
   private var arriving = 0
   private var isCrowded = false
   /// Credit for such bytes that is kept back, because the process has too many of them.
-  private var keptBack = 0
+  private(set) var keptBack = 0
   /// Bytes the peer may still send on the whole connection.
   var remainingWindow = ConnectionCredit.floor
   var isHoldingBudget = false
@@ -329,7 +329,9 @@ package final class HTTP2Session: PendingOutput, @unchecked Sendable {
 
   var windowTarget: Int { min(configuration.connectionWindow.int, budget.share()) }
 
+  /// A connection without streams holds nothing of the budget, so its window may only shrink.
   func adjustBudget(_ wanted: Int) -> Int {
+    guard isHoldingBudget else { return min(wanted, 0) }
     guard wanted >= 0 else {
       budget.give(-wanted)
       return wanted

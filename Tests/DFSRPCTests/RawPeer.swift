@@ -34,6 +34,42 @@ struct RawPeer {
     setsockopt(socket, SOL_SOCKET, SO_SNDTIMEO, &timeout, socklen_t(MemoryLayout<timeval>.size))
   }
 
+  private init(accepted: Int32) {
+    socket = accepted
+    var timeout = timeval(tv_sec: 10, tv_usec: 0)
+    setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &timeout, socklen_t(MemoryLayout<timeval>.size))
+  }
+
+  /// Listens on a port of the kernel's choice and hands the first connection to `body`, on a thread of its own, while
+  /// `client` runs with that port. Without a body nothing is ever accepted.
+  static func serve<Result: Sendable>(
+    _ body: (@Sendable (RawPeer) throws -> Void)?, client: @Sendable (Int) async throws -> Result
+  ) async throws -> Result {
+    let listener = Glibc.socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    defer { close(listener) }
+    var address = sockaddr_in()
+    address.sin_family = sa_family_t(AF_INET)
+    address.sin_addr.s_addr = in_addr_t(0x7F00_0001).bigEndian
+    var size = socklen_t(MemoryLayout<sockaddr_in>.size)
+    withUnsafeMutablePointer(to: &address) {
+      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+        _ = bind(listener, $0, size)
+        _ = getsockname(listener, $0, &size)
+      }
+    }
+    listen(listener, 4)
+    let port = Int(UInt16(bigEndian: address.sin_port))
+    guard let body else { return try await client(port) }
+    async let server: Void = threads.run {
+      let socket = accept(listener, nil, nil)
+      defer { close(socket) }
+      try body(RawPeer(accepted: socket))
+    }
+    let result = try await client(port)
+    try await server
+    return result
+  }
+
   /// Whether everything was taken; a server that has hung up takes no more.
   @discardableResult
   func send(_ bytes: [UInt8]) -> Bool {

@@ -1,0 +1,128 @@
+import DFSCore
+import DFSRPC
+import DFSTransport
+import Foundation
+import Logging
+import NIOCore
+import Testing
+
+@Suite(.serialized, .timeLimit(.minutes(1)))
+struct `A peer that goes quiet` {
+  private let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+
+  @Test func `a client that answers no PING is let go`() async throws {
+    try await Loopback.run(server: {
+      $0.http2.keepaliveInterval = .milliseconds(50)
+      $0.http2.keepaliveTimeout = .milliseconds(50)
+    }) { loopback in
+      let isClosed = try await RawPeer.run(port: loopback.endpoint.port) { peer in
+        peer.send(RawFrame.hello)
+        return peer.receiveAll() != nil
+      }
+      #expect(isClosed)
+      // Ours answers, and stays.
+      try await Task.sleep(for: .milliseconds(300))
+      let response = try await loopback.connection.call(Echo.unary, .pattern(3), options: Loopback.options())
+      #expect(response == .pattern(3))
+    }
+  }
+
+  @Test func `a connection without calls, and an old one, are drained`() async throws {
+    try await Loopback.run(server: { $0.http2.idleTimeout = .milliseconds(100) }) { loopback in
+      while loopback.connection.isUsable { try await Task.sleep(for: .milliseconds(5)) }
+    }
+    try await Loopback.run(server: { $0.http2.maxConnectionAge = .milliseconds(100) }) { loopback in
+      try await loopback.connection.call(Echo.chat, options: Loopback.options()) { writer, reader in
+        while loopback.connection.isUsable { try await Task.sleep(for: .milliseconds(5)) }
+        // The call that runs is not disturbed.
+        try await writer.write(.pattern(7))
+        #expect(try await reader.next() == .pattern(7))
+      }
+    }
+  }
+
+  @Test func `a server that hangs is found out before anything is asked of it`() async throws {
+    let loops = NetworkLoops(count: 1)
+    let code = try await RawPeer.serve(nil) { port in
+      var configuration = RPCConnection.Configuration()
+      configuration.connectTimeout = .milliseconds(200)
+      do {
+        _ = try await RPCConnection.connect(
+          to: Endpoint(host: "127.0.0.1", port: port), configuration: configuration, on: loops.next(), loops: loops,
+          logger: logger)
+        return nil as DFSError.Code?
+      } catch { return (error as? DFSError)?.code }
+    }
+    #expect(code == .unavailable)
+    await loops.shutdown()
+  }
+
+  @Test func `a server that speaks no HTTP/2 is unavailable`() async throws {
+    let loops = NetworkLoops(count: 1)
+    let code = try await RawPeer.serve { peer in
+      peer.send(Array("HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n".utf8))
+      _ = peer.receiveAll()
+    } client: { port in
+      do {
+        _ = try await RPCConnection.connect(
+          to: Endpoint(host: "127.0.0.1", port: port), configuration: .init(), on: loops.next(), loops: loops,
+          logger: logger)
+        return nil as DFSError.Code?
+      } catch { return (error as? DFSError)?.code }
+    }
+    #expect(code == .unavailable)
+    await loops.shutdown()
+  }
+
+  /// A frame that HTTP/2 has announced waits for the socket when its stream is given up.
+  @Test func `a writer that is cancelled behind a full socket is reset, and the connection goes on`() async throws {
+    let loops = NetworkLoops(count: 1)
+    let isFull = Gate()
+    let wasReset = try await RawPeer.serve { peer in
+      // Windows that never close: only the socket stops the writer.
+      peer.send(RawFrame.frame(type: 4, flags: 0, stream: 0, [0, 4, 127, 255, 255, 255]))
+      peer.send(RawFrame.frame(type: 8, flags: 0, stream: 0, [63, 255, 255, 255]))
+      let done = DispatchSemaphore(value: 0)
+      Task {
+        await isFull.wait()
+        done.signal()
+      }
+      done.wait()
+      var tail: [UInt8] = []
+      let reset: [UInt8] = [0, 0, 4, 3, 0, 0, 0, 0, 1, 0, 0, 0, 8]
+      while !tail.contains(sequence: reset) {
+        let more = peer.receiveSome()
+        guard !more.isEmpty else { throw DFSError(.internal, "no RST_STREAM came") }
+        tail = Array((tail + more).suffix(more.count + reset.count))
+      }
+    } client: { port in
+      let connection = try await RPCConnection.connect(
+        to: Endpoint(host: "127.0.0.1", port: port), configuration: .init(), on: loops.next(), loops: loops,
+        logger: logger)
+      let tally = Tally()
+      let call = Task {
+        try await connection.call(Echo.chat, options: Loopback.options()) { writer, _ in
+          for _ in 0..<1000 {
+            try await writer.write(.pattern(1 << 20))
+            tally.add("written")
+          }
+        }
+      }
+      var last = -1
+      while last != tally["written"] {
+        last = tally["written"]
+        try await Task.sleep(for: .milliseconds(300))
+      }
+      call.cancel()
+      let result = await call.result
+      // The reset is queued on the loop before the server reads again.
+      try await Task.sleep(for: .milliseconds(50))
+      isFull.open()
+      let isUsable = connection.isUsable
+      if case .failure(let error) = result { return isUsable && (error as? DFSError)?.code == .cancelled }
+      return false
+    }
+    #expect(wasReset)
+    await loops.shutdown()
+  }
+}
