@@ -255,7 +255,8 @@ struct UploadPlanTests {
       var now = start
       var commit: UploadPlan.Commit?
       while commit == nil {
-        for step in try steps(&plan, at: now) {
+        let steps = try steps(&plan, at: now)
+        for step in steps {
           switch step {
           case .write(let position, let slot, _):
             #expect(used.insert(slot.index).inserted, "an index was used twice, seed \(random.seed)")
@@ -266,7 +267,8 @@ struct UploadPlanTests {
           case .seal(let segment, let chunks):
             if Bool.random(using: &random) { plan.sealed(segment) } else { plan.rejected([chunks[0].index], now: now) }
           case .commit(let final): commit = final
-          case .wait(let until) where running.isEmpty: now = until
+          case .renew: plan.renewed(lease: .seconds(600), now: now)
+          case .wait(let until) where running.isEmpty && steps.count == 1: now = max(now, until)
           default: break
           }
         }

@@ -165,21 +165,33 @@ final class ClusterConnection: Sendable {
         let failure = DFSError(wrapping: error, "the call to the coordinator failed")
         try Task.checkCancellation()
         switch retry.decide(after: failure, now: .now, chance: Double.random(in: 0...1)) {
-        case .fail(let error): throw wasReached ? error : explain(error)
+        case .fail(let error): throw explain(error, wasReached ? patience : nil)
         case .retry(let pause): try await Task.sleep(for: pause)
         }
       }
     }
   }
 
-  private func explain(_ error: DFSError) -> DFSError {
-    guard error.code == .unavailable else { return error }
+  /// `waited` is how long a coordinator that had answered before was waited for.
+  private func explain(_ error: DFSError, _ waited: Duration?) -> DFSError {
+    // An error with facts of its own came from a coordinator that does answer.
+    guard error.code == .unavailable, error.cause != nil, error.metadata.isEmpty else { return error }
     let places = coordinators.map(\.description).joined(separator: ", ")
+    if let waited {
+      return DFSError(
+        .unavailable, "the coordinator at \(places) went away and was not back within \(waited.formatted)")
+    }
     return DFSError(
       .unavailable,
       "no coordinator answers at \(places); start a cluster with \"dfsd up\", or say where it is with --coordinators "
-        + "or DFS_COORDINATORS",
-      metadata: error.metadata)
+        + "or DFS_COORDINATORS")
+  }
+}
+
+extension Duration {
+  /// In whole seconds, or in milliseconds below one.
+  var formatted: String {
+    self < .seconds(1) ? "\(components.attoseconds / 1_000_000_000_000_000) ms" : "\(components.seconds) s"
   }
 }
 

@@ -15,6 +15,9 @@ final class StallWatch: Sendable {
     return try await body()
   }
 
+  /// How long the present wait has lasted; nothing is waited for at zero.
+  var waited: Duration { waitingSince.withLockedValue { $0 }.map { $0.duration(to: .now) } ?? .zero }
+
   /// Returns when one wait has lasted `limit`. Throws `CancellationError`.
   func stalled(after limit: Duration) async throws {
     while true {

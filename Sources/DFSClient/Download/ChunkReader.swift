@@ -33,7 +33,7 @@ struct ChunkReader: Sendable {
   private struct Shared: Sendable {
     /// The attempt that delivers; the other one stops.
     var winner: NodeID?
-    var isHedging = false
+    var givenUp: Set<NodeID> = []
     var leaves: [Digest] = []
     /// Verified and given on up to here.
     var offset: Int
@@ -42,7 +42,9 @@ struct ChunkReader: Sendable {
   private enum Outcome: Sendable {
     case finished
     case failed(NodeID, DFSError)
+    /// Another attempt delivers.
     case lost
+    case timeToLook
   }
 
   /// Where the bytes go. Both closures get the position in the chunk and bytes that were verified, trimmed to the
@@ -108,66 +110,83 @@ struct ChunkReader: Sendable {
     }
   }
 
-  /// Asks one node, and a second one when the first is slow to begin. Returns who failed and why; nobody when the
-  /// range is complete.
+  /// Asks one node, and a second one when the first is slow to begin. A node that is silent for too long is given
+  /// up. Returns who failed and why; nobody when the range is complete.
   private func race(
     _ first: ChunkReadPlan.Attempt, _ second: ChunkReadPlan.Attempt?, _ range: Range<Int>,
     _ shared: NIOLockedValueBox<Shared>, _ sink: Sink
   ) async throws -> [(NodeID, DFSError)] {
     shared.withLockedValue {
       $0.winner = nil
-      $0.isHedging = false
+      $0.givenUp = []
     }
+    connection.withKnowledge { $0.hedges.readStarted() }
+    var hedge = connection.configuration.hedgeAfter == nil ? nil : second
     return try await withThrowingTaskGroup(of: Outcome.self) { group in
       defer { group.cancelAll() }
-      group.addTask { try await follow(first, range, shared, sink) }
-      if let second, let delay = connection.configuration.hedgeAfter {
-        group.addTask { try await hedge(second, after: delay, range, shared, sink) }
-      }
-      connection.withKnowledge { $0.hedges.readStarted() }
+      var running: [(node: NodeID, watch: StallWatch)] = []
       var failures: [(NodeID, DFSError)] = []
+      func start(_ attempt: ChunkReadPlan.Attempt) {
+        let watch = StallWatch()
+        running.append((attempt.node, watch))
+        group.addTask { try await follow(attempt, range, shared, sink, watch) }
+      }
+      start(first)
+      let firstLook = hedge.flatMap { _ in connection.configuration.hedgeAfter } ?? connection.configuration.stallTimeout
+      group.addTask { try await look(after: firstLook) }
       while let outcome = try await group.next() {
         switch outcome {
         case .finished: return []
         case .lost: continue
         case .failed(let node, let error):
+          // One that was given up has been counted.
+          guard let place = running.firstIndex(where: { $0.node == node }) else { continue }
+          running.remove(at: place)
           failures.append((node, error))
-          let state = shared.withLockedValue { $0 }
-          let otherMayDeliver = state.isHedging && failures.count == 1 && state.winner != node
-          if !otherMayDeliver { return failures }
+        case .timeToLook:
+          if let attempt = hedge, shared.withLockedValue({ $0.winner == nil }), connection.withKnowledge({ $0.hedges.take() }) {
+            start(attempt)
+          }
+          hedge = nil
+          failures += giveUp(&running, shared)
+          let pause = running.map { connection.configuration.stallTimeout - $0.watch.waited }.min() ?? .zero
+          group.addTask { try await look(after: max(.milliseconds(20), pause)) }
         }
+        // Whoever delivers has failed, or nobody is left who might.
+        let winner = shared.withLockedValue { $0.winner }
+        if running.isEmpty || failures.contains(where: { $0.0 == winner }) { return failures }
       }
       return failures
     }
   }
 
-  private func hedge(
-    _ attempt: ChunkReadPlan.Attempt, after delay: Duration, _ range: Range<Int>,
-    _ shared: NIOLockedValueBox<Shared>, _ sink: Sink
-  ) async throws -> Outcome {
-    try await Task.sleep(for: delay)
-    let isNeeded = shared.withLockedValue { $0.winner == nil }
-    guard isNeeded, connection.withKnowledge({ $0.hedges.take() }) else { return .lost }
-    shared.withLockedValue { $0.isHedging = true }
-    return try await follow(attempt, range, shared, sink)
+  private func look(after pause: Duration) async throws -> Outcome {
+    try await Task.sleep(for: pause)
+    return .timeToLook
   }
 
-  /// One attempt at one node, given up when the node is silent for too long.
-  private func follow(
-    _ attempt: ChunkReadPlan.Attempt, _ range: Range<Int>, _ shared: NIOLockedValueBox<Shared>, _ sink: Sink
-  ) async throws -> Outcome {
-    let watch = StallWatch()
+  /// Removes the attempts whose nodes are silent for too long.
+  private func giveUp(
+    _ running: inout [(node: NodeID, watch: StallWatch)], _ shared: NIOLockedValueBox<Shared>
+  ) -> [(NodeID, DFSError)] {
     let limit = connection.configuration.stallTimeout
+    let silent = running.filter { $0.watch.waited >= limit }.map(\.node)
+    running.removeAll { silent.contains($0.node) }
+    // It must not begin to deliver after all.
+    shared.withLockedValue { $0.givenUp.formUnion(silent) }
+    return silent.map { node in
+      connection.note(node, .read, succeeded: false)
+      return (node, DFSError(.unavailable, "datanode \(node) was silent for \(limit.formatted)"))
+    }
+  }
+
+  /// One attempt at one node.
+  private func follow(
+    _ attempt: ChunkReadPlan.Attempt, _ range: Range<Int>, _ shared: NIOLockedValueBox<Shared>, _ sink: Sink,
+    _ watch: StallWatch
+  ) async throws -> Outcome {
     do {
-      let outcome = try await withThrowingTaskGroup(of: Outcome.self) { group in
-        defer { group.cancelAll() }
-        group.addTask { try await ask(attempt, range, shared, sink, watch) }
-        group.addTask {
-          try await watch.stalled(after: limit)
-          throw DFSError(.unavailable, "datanode \(attempt.node) was silent for \(limit)")
-        }
-        return try await group.next() ?? .lost
-      }
+      let outcome = try await ask(attempt, range, shared, sink, watch)
       if case .finished = outcome { connection.note(attempt.node, .read, succeeded: true) }
       return outcome
     } catch let error as SinkFailure {
@@ -215,7 +234,7 @@ struct ChunkReader: Sendable {
     }
     let known = attempt.needsLeaves ? try leaves(of: header) : shared.withLockedValue { $0.leaves }
     let isWinner = shared.withLockedValue { state in
-      guard state.winner == nil else { return false }
+      guard state.winner == nil, !state.givenUp.contains(attempt.node) else { return false }
       state.winner = attempt.node
       state.leaves = known
       return true

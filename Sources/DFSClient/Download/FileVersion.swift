@@ -136,7 +136,9 @@ actor FileVersion {
 
   /// Keeps the version from being reaped while `body` reads it.
   nonisolated func pinned<Result: Sendable>(_ body: @escaping @Sendable () async throws -> Result) async throws -> Result {
-    try await withThrowingTaskGroup(of: Result?.self) { group in
+    // Inline content is here already.
+    guard inline == nil else { return try await body() }
+    return try await withThrowingTaskGroup(of: Result?.self) { group in
       defer { group.cancelAll() }
       group.addTask { try await body() }
       group.addTask { [self] in

@@ -35,7 +35,15 @@ struct TemporaryFile: Sendable {
     let tag = String(UInt32.random(in: 0...UInt32.max), radix: 16)
     // A name keeps within 255 bytes, however long the target's is.
     let name = ".\(url.lastPathComponent.prefix(40)).\(tag).dfs-part"
-    file = try LocalFile(creating: url.deletingLastPathComponent().appendingPathComponent(name).path)
+    let directory = url.deletingLastPathComponent().path
+    do {
+      file = try LocalFile(creating: directory + "/" + name)
+    } catch var error as DFSError {
+      // The person knows the target, not our temporary name.
+      error.message = error.code == .notFound ? "there is no directory \(directory)" : "\(target): \(error.message)"
+      error.metadata["path"] = target
+      throw error
+    }
   }
 
   /// Gives the complete file its final name, mode and time.

@@ -21,7 +21,7 @@ struct UploadPlan: Sendable {
     var segment = 512
     /// Chunks written beyond the sealed ones.
     var ahead = 1024
-    /// Without any chunk written for so long, a failure ends the upload.
+    /// When for so long chunks have failed and none was written, the upload ends.
     var patience: Duration = .seconds(30)
     /// Times that one chunk is sent.
     var attempts = 24
@@ -93,7 +93,8 @@ struct UploadPlan: Sendable {
   private var isDone = false
   private var renewAt: Instant
   private var isRenewing = false
-  private var lastProgress: Instant
+  /// The first failure since a chunk was last written.
+  private var troubledSince: Instant?
   private(set) var failure: DFSError?
   /// Chunks that had to be written again.
   private(set) var rewritten = 0
@@ -107,7 +108,6 @@ struct UploadPlan: Sendable {
     available = chunkCount ?? filled
     pool = Deque(slots)
     renewAt = now + lease / 3
-    lastProgress = now
   }
 
   // MARK: What happens next
@@ -218,7 +218,7 @@ struct UploadPlan: Sendable {
     troubles[position] = nil
     written[position] = chunk
     fewestReplicas = min(fewestReplicas, chunk.receipts.count)
-    lastProgress = now
+    troubledSince = nil
   }
 
   /// A chunk was not written. Bytes that the source refuses are reported with `fail`, not here.
@@ -232,7 +232,9 @@ struct UploadPlan: Sendable {
     troubles[position] = attempts
     let isRefusal = [.invalidArgument, .permissionDenied, .unauthenticated, .unimplemented].contains(error.code)
     let isHopeless = attempts >= (isRefusal ? limits.refusals : limits.attempts)
-    if isHopeless || lastProgress.duration(to: now) >= limits.patience {
+    let since = troubledSince ?? now
+    troubledSince = since
+    if isHopeless || since.duration(to: now) >= limits.patience {
       fail(
         DFSError(
           Self.verdict(error.code),
