@@ -9,7 +9,7 @@ struct Dfsd: AsyncParsableCommand {
     abstract: "A distributed file system in one binary.",
     discussion: """
       Start a cluster on this machine and use it:
-        dfsd up                           coordinator and three datanodes, data in ./dfs-data
+        dfsd up                           a coordinator and three datanodes
         dfsd put -r photos /photos        store a directory
         dfsd ls -l /photos                list it
         dfsd stat /photos/cat.jpg         size, hash, and where the copies are
@@ -17,9 +17,10 @@ struct Dfsd: AsyncParsableCommand {
         tar c . | dfsd put - /backup.tar  store a stream
         dfsd status                       nodes, space, missing copies
 
-      Remote paths are absolute. Local ones are as usual; - is standard input or output.
-      The cluster is found by --coordinators, else DFS_COORDINATORS, else COORDINATOR_HOST and
-      COORDINATOR_PORT, else the file of --config or DFS_CONFIG, else 127.0.0.1:7400.
+      Remote paths are absolute; - is standard input or output.
+      The cluster is found by --coordinators, else DFS_COORDINATORS, else
+      COORDINATOR_HOST and COORDINATOR_PORT, else the file of --config or
+      DFS_CONFIG, else 127.0.0.1:7400.
 
       Exit status:
       \(ExitStatus.table)
@@ -27,13 +28,13 @@ struct Dfsd: AsyncParsableCommand {
     version: Version.current,
     groupedSubcommands: [
       CommandGroup(
-        name: "Files:",
+        name: "Files",
         subcommands: [
           PutCommand.self, GetCommand.self, CatCommand.self, LsCommand.self, StatCommand.self, HashCommand.self,
           MkdirCommand.self, MvCommand.self, CpCommand.self, RmCommand.self, DuCommand.self,
         ]),
       CommandGroup(
-        name: "Cluster:",
+        name: "Cluster",
         subcommands: [
           UpCommand.self, CoordinatorCommand.self, DataNodeCommand.self, StatusCommand.self, DfCommand.self,
           HealthCommand.self, BenchCommand.self, CheckConfigCommand.self, VersionCommand.self,

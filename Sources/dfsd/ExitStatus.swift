@@ -43,7 +43,7 @@ enum ExitStatus: Int32, CaseIterable {
     case .invalid: "the request or a setting is wrong: correct it"
     case .notFound: "no such file or directory, here or there"
     case .alreadyExists: "the name is taken"
-    case .failedPrecondition: "not in the state that this needs: a directory, not empty, another revision, a changed source"
+    case .failedPrecondition: "not in the needed state: a directory, not empty, another revision"
     case .corrupt: "no good copy of some bytes; nothing was written under the final name"
     case .outcomeUnknown: "the change may or may not have been made: look before you repeat it"
     case .unavailable: "the cluster, or a part that is needed, does not answer: try again later"

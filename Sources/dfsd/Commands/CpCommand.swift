@@ -47,15 +47,25 @@ struct CpCommand: AsyncParsableCommand {
     }
     var directories = [(target, attributes)]
     _ = try await client.makeDirectory(target, makeParents: true, mode: attributes.mode)
-    for try await entry in client.entries(of: source, recursive: true) {
-      let relative = try RemotePath("/" + entry.path).components
-      let destination = RemotePath(components: target.components + relative)
-      if entry.attributes.kind == .directory {
-        _ = try await client.makeDirectory(destination, makeParents: true, mode: entry.attributes.mode)
-        directories.append((destination, entry.attributes))
-      } else {
-        try await copyFile(RemotePath(components: source.components + relative), to: destination, client)
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      var running = 0
+      for try await entry in client.entries(of: source, recursive: true) {
+        let relative = try RemotePath("/" + entry.path).components
+        let destination = RemotePath(components: target.components + relative)
+        guard entry.attributes.kind == .file else {
+          _ = try await client.makeDirectory(destination, makeParents: true, mode: entry.attributes.mode)
+          directories.append((destination, entry.attributes))
+          continue
+        }
+        if running >= TreeUpload.filesAtOnce {
+          try await group.next()
+          running -= 1
+        }
+        running += 1
+        let origin = RemotePath(components: source.components + relative)
+        group.addTask { try await copyFile(origin, to: destination, client) }
       }
+      try await group.waitForAll()
     }
     for (path, attributes) in directories.reversed() {
       _ = try await client.setAttributes(of: path, modified: attributes.modified)

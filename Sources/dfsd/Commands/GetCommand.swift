@@ -15,7 +15,8 @@ struct GetCommand: AsyncParsableCommand {
         dfsd get -r /backup restored         a whole tree, with modes and times
         dfsd get /backup.tar - | tar x       to standard output
 
-      A file appears under its name when it is complete; one that fails leaves nothing behind.
+      A file appears under its name when it is complete; one that fails leaves
+      nothing behind.
       """)
 
   @OptionGroup var client: ClientOptions

@@ -7,7 +7,8 @@ struct HashCommand: ParsableCommand {
     commandName: "hash",
     abstract: "Compute the hash of local files, to compare with stat.",
     discussion: """
-      The root of an RFC 6962 Merkle tree with SHA-256 over blocks of 64 KiB. Needs no cluster.
+      The root of an RFC 6962 Merkle tree with SHA-256 over blocks of 64 KiB.
+      Needs no cluster.
 
       Example:
         dfsd hash cat.jpg

@@ -13,7 +13,8 @@ struct LsCommand: AsyncParsableCommand {
         dfsd ls -l /photos      mode, copies, size, time
         dfsd ls -r /photos      everything below, in order of path
 
-      Entries come in byte order of their names, page by page, all of one moment. With --json, one object per line.
+      Entries come in byte order of their names, all of one moment. With --json,
+      one object per line.
       """)
 
   @OptionGroup var client: ClientOptions

@@ -12,11 +12,11 @@ struct PutCommand: AsyncParsableCommand {
       Examples:
         dfsd put cat.jpg /photos/cat.jpg     under this name
         dfsd put cat.jpg dog.jpg /photos/    into this directory
-        dfsd put -r photos /backup           a directory; symbolic links are named, not followed
+        dfsd put -r photos /backup           a directory; links are named, not followed
         tar c . | dfsd put - /backup.tar     standard input, of any length
 
-      An existing directory as target takes the sources under their own names. What is there is replaced as a whole,
-      at one moment, when the new content is durable.
+      An existing directory as target takes the sources under their own names.
+      What is there is replaced as a whole, when the new content is durable.
       """)
 
   @OptionGroup var client: ClientOptions

@@ -47,7 +47,8 @@ struct StatCommand: AsyncParsableCommand {
     if attributes.kind == .file {
       rows.insert(["length", "\(attributes.length.rawValue) (\(attributes.length))"], at: 2)
       rows.append(["hash", attributes.root?.description ?? "-"])
-      rows.append(["copies", attributes.isInline ? "inside the metadata" : "\(attributes.replicas) of each chunk"])
+      let isInMetadata = attributes.isInline || attributes.chunkCount == 0
+      rows.append(["copies", isInMetadata ? "inside the metadata" : "\(attributes.replicas) of each chunk"])
       if attributes.chunkCount > 0 {
         rows.append(["chunks", "\(attributes.chunkCount) of \(attributes.chunkSize?.description ?? "?")"])
       }

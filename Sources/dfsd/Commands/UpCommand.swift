@@ -16,8 +16,9 @@ struct UpCommand: AsyncParsableCommand {
         dfsd up                          three datanodes, data in ./dfs-data, port 7400
         dfsd up --dir /data/dfs --datanodes 1 --port 7500
 
-      What is stored stays when it is stopped and started again. Everything lies on one disk: several copies protect
-      against bad blocks, not against losing the disk.
+      What is stored stays when it is stopped and started again. Everything lies
+      on one disk: several copies protect against bad blocks, not against losing
+      the disk.
       """)
 
   @Option(help: ArgumentHelp("Where the data is kept.", valueName: "directory"), completion: .directory)
