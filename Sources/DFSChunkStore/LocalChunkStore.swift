@@ -4,9 +4,8 @@ import Synchronization
 
 /// How a local store is opened.
 package struct LocalChunkStoreOptions: Sendable {
-  /// Chunks longer than this are files of their own.
-  package static let largestSmallChunk = 256 << 10
-
+  /// Chunks longer than this are files of their own. Chunks written under another limit stay where they are.
+  package var smallChunkLimit = ByteCount.kib(256)
   /// Kept free; `nil` takes one percent of the disk, at least 512 MiB, but never more than a tenth.
   package var reserve: ByteCount?
   /// Descriptors and footers of chunk files kept open for readers.
@@ -54,7 +53,7 @@ package final class LocalChunkStore: ChunkStore {
   let claims = SpaceClaims()
   private let exclusive = ExclusiveChunks()
   private let directory: DataDirectory
-  private let options: LocalChunkStoreOptions
+  let options: LocalChunkStoreOptions
   private let closed = Atomic<Bool>(false)
   package let openReport: OpenReport
 
@@ -103,7 +102,7 @@ package final class LocalChunkStore: ChunkStore {
     let length = plan.length ?? plan.largestLength
     // A small chunk is written twice: to RocksDB's log, then to its blob file.
     let stored = ChunkFooter.storedLength(of: length)
-    let claim = ByteCount(length > LocalChunkStoreOptions.largestSmallChunk ? stored : 2 * stored)
+    let claim = ByteCount(length > options.smallChunkLimit.int ? stored : 2 * stored)
     let space = try directory.fileSystem.space(at: directory.path)
     try claims.claim(claim, free: space.free, reserve: reserve(of: space))
     return LocalChunkWriter(plan, claim: claim, store: self)
@@ -144,7 +143,7 @@ package final class LocalChunkStore: ChunkStore {
       throw DFSError(.alreadyExists, "chunk \(chunk) is there with another content; a chunk never changes")
     }
     // Its name may be so new that it is not durable yet.
-    if found.length > LocalChunkStoreOptions.largestSmallChunk {
+    if try small.stat(chunk, in: group) == nil {
       try failure.watching { try files.syncGroup(group) }
     }
     return found

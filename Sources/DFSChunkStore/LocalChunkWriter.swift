@@ -3,7 +3,7 @@ import DFSCore
 import DFSCrypto
 import Synchronization
 
-/// Writes one chunk. Keeps up to 256 KiB in memory; with the first byte more it becomes a file, and the
+/// Writes one chunk. Keeps a small one (256 KiB by default) in memory; with the first byte more it becomes a file, and the
 /// kernel is asked to begin writing every MiB, so that the sync at the end finds little left to do.
 final class LocalChunkWriter: ChunkWriter {
   private static let writebackStep = 1 << 20
@@ -92,7 +92,7 @@ final class LocalChunkWriter: ChunkWriter {
   private func write(_ payload: UnsafeRawBufferPointer, _ state: inout State) throws {
     let end = state.length + payload.count
     if case .memory(var bytes) = state.place {
-      guard max(end, plan.length ?? 0) > LocalChunkStoreOptions.largestSmallChunk else {
+      guard max(end, plan.length ?? 0) > store.options.smallChunkLimit.int else {
         // Emptied first, or the array would be shared and copied by the append.
         state.place = .nowhere
         if bytes.isEmpty { bytes.reserveCapacity(ChunkFooter.storedLength(of: plan.length ?? payload.count)) }
