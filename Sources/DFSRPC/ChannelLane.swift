@@ -57,14 +57,14 @@ final class ChannelLane: Sendable {
   private let state: Mutex<State>
 
   init(
-    endpoints: [Endpoint], executor: LoopExecutor, configuration: RPCConnection.Configuration, loops: NetworkLoops,
-    logger: Logger
+    endpoints: [Endpoint], executor: LoopExecutor, configuration: RPCConnection.Configuration,
+    longestBackoff: Duration, loops: NetworkLoops, logger: Logger
   ) {
     self.executor = executor
     self.configuration = configuration
     self.loops = loops
     self.logger = logger
-    state = Mutex(State(channel: ChannelState(endpoints: endpoints)))
+    state = Mutex(State(channel: ChannelState(endpoints: endpoints, backoff: ReconnectBackoff(longest: longestBackoff))))
   }
 
   // MARK: - Getting a connection

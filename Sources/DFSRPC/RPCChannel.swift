@@ -20,6 +20,8 @@ package final class RPCChannel: Sendable {
     package var http2 = HTTP2Configuration()
     /// For one attempt: name, TCP, TLS, and HTTP/2's first words.
     package var connectTimeout: Duration = .seconds(3)
+    /// Attempts to connect that fail are repeated at most so far apart, as long as calls ask.
+    package var longestBackoff: Duration = .seconds(2)
     /// A larger response message is refused with `.exhausted`.
     package var maxResponse: ByteCount = .mib(4)
     /// How often a unary call is sent at most.
@@ -57,7 +59,8 @@ package final class RPCChannel: Sendable {
     connection.connectTimeout = configuration.connectTimeout
     func lane(_ executor: LoopExecutor) -> ChannelLane {
       ChannelLane(
-        endpoints: endpoints, executor: executor, configuration: connection, loops: loops, logger: logger)
+        endpoints: endpoints, executor: executor, configuration: connection,
+        longestBackoff: configuration.longestBackoff, loops: loops, logger: logger)
     }
     lanes = loops.executors.map { ($0, lane($0)) }
     let homeLoop = loops.next()
