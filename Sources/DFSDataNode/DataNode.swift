@@ -85,7 +85,8 @@ struct DataNode: Sendable {
     return DataNodeService(
       identity: directory.identity, store: store, disk: disk, membership: Membership(directory),
       transfers: TransferBoard(limits: limits, clock: clock, logger: logger),
-      peers: PeerChannels { configuration.channel(to: [$0], loops, logger) }, patience: patience, clock: clock,
+      peers: PeerChannels { configuration.channel(to: [$0], loops, logger, longestBackoff: .milliseconds(250)) },
+      patience: patience, clock: clock,
       logger: logger)
   }
 
@@ -135,11 +136,16 @@ extension DataNodeServer.Configuration {
   fileprivate var storeOptions: LocalChunkStoreOptions {
     var options = LocalChunkStoreOptions(cacheSize: cache)
     options.reserve = reserve
+    options.smallChunkLimit = smallChunkLimit
     return options
   }
 
-  fileprivate func channel(to endpoints: [Endpoint], _ loops: NetworkLoops, _ logger: Logger) -> RPCChannel {
+  /// A member of a transfer that is back must not be left behind for a pause of ours: peers get short ones.
+  fileprivate func channel(
+    to endpoints: [Endpoint], _ loops: NetworkLoops, _ logger: Logger, longestBackoff: Duration = .seconds(2)
+  ) -> RPCChannel {
     var calling = RPCChannel.Configuration()
+    calling.longestBackoff = longestBackoff
     calling.security = clientSecurity
     return RPCChannel(endpoints: endpoints, configuration: calling, loops: loops, logger: logger)
   }

@@ -88,6 +88,20 @@ extension TransferState.Verdict {
     #expect(failure?.metadata["failed_nodes"] == "0000000000000002,0000000000000003")
   }
 
+  @Test func `a member that was silent a moment ago gets less time, unless the transfer needs it`() {
+    let nodes = (1...3).map { NodeID(rawValue: $0) }
+    var transfer = TransferState(
+      chunk: ChunkID(inode: InodeID(rawValue: 7), index: 3), members: nodes, suspects: [nodes[2]], patience: .init(),
+      now: start)
+    transfer.receive(10, at: at(0))
+    transfer.progress(0, to: 10, at: at(5))
+    #expect(transfer.dropStragglers(at: at(490)) == [])
+    var needed = transfer
+    needed.fail(1, DFSError(.unavailable, "refused"))
+    #expect(transfer.dropStragglers(at: at(500)) == [2])
+    #expect(needed.dropStragglers(at: at(500)) == [])
+  }
+
   @Test func `two silent members are not both dropped at once`() {
     var transfer = state(3)
     transfer.receive(10, at: at(0))

@@ -27,7 +27,7 @@ extension DataNodeService {
       try await peers.channel(to: forward.endpoint).call(DataNodeMethods.writeChunk) { writer, reader in
         try await withThrowingTaskGroup(of: Void.self) { group in
           group.addTask { try await Self.pass(transfer, member, to: writer, opening: forward.opening) }
-          group.addTask { try await Self.take(from: forward.node, transfer, member, by: reader) }
+          group.addTask { try await self.take(from: forward.node, transfer, member, by: reader) }
           group.addTask {
             // Cancels the two above, which may wait for a peer that is stopped.
             await transfer.departure(of: member)
@@ -58,7 +58,7 @@ extension DataNodeService {
     }
   }
 
-  private static func take(
+  private func take(
     from node: NodeID, _ transfer: Transfer, _ member: Int, by reader: MessageReader<WireWriteChunkResponse>
   ) async throws {
     while let response = try await reader.next() {
@@ -68,6 +68,7 @@ extension DataNodeService {
         guard let receipt = result.receipts.first(where: { $0.node == node.rawValue }) else {
           throw DFSError(.internal, "node \(node) answered without a receipt")
         }
+        transfers.acquit(node)
         return transfer.complete(member, with: receipt)
       case nil: throw DFSError(.invalidArgument, "an answer of WriteChunk is empty")
       }

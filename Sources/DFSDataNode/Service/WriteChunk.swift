@@ -20,8 +20,10 @@ extension DataNodeService {
     guard Set(nodes).count == nodes.count else {
       throw DFSError(.invalidArgument, "a transfer of \(plan.chunk) names one node twice")
     }
-    let transfer = try transfers.begin {
-      Transfer(chunk: plan.chunk, members: nodes, patience: patience, clock: clock) { [transfers] in transfers.window }
+    let transfer = try transfers.begin { suspects in
+      Transfer(chunk: plan.chunk, members: nodes, suspects: suspects, patience: patience, clock: clock) {
+        [transfers] in transfers.window
+      }
     }
     defer { transfers.remove(transfer) }
     // Space is claimed, and refused, before the sender has sent anything.

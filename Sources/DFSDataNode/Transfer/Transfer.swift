@@ -53,15 +53,16 @@ final class Transfer: Sendable {
   private let state: NIOLockedValueBox<State>
 
   init(
-    chunk: ChunkID, members: [NodeID], patience: TransferState.Patience, clock: NodeClock,
-    window: @escaping @Sendable () -> Int
+    chunk: ChunkID, members: [NodeID], suspects: Set<NodeID> = [], patience: TransferState.Patience,
+    clock: NodeClock, window: @escaping @Sendable () -> Int
   ) {
     self.chunk = chunk
     self.clock = clock
     self.window = window
     state = NIOLockedValueBox(
       State(
-        decisions: TransferState(chunk: chunk, members: members, patience: patience, now: clock.now()),
+        decisions: TransferState(
+          chunk: chunk, members: members, suspects: suspects, patience: patience, now: clock.now()),
         taken: Array(repeating: 0, count: members.count)))
   }
 

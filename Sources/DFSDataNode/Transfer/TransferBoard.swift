@@ -18,7 +18,12 @@ final class TransferBoard: Sendable {
   private struct State {
     var running: [ObjectIdentifier: Transfer] = [:]
     var isClosed = false
+    /// Nodes that were dropped for their silence, until when that is held against them.
+    var suspects: [NodeID: ContinuousClock.Instant] = [:]
   }
+
+  /// About the time until the coordinator has noticed, too.
+  private static let suspicion: Duration = .seconds(10)
 
   /// Often enough for the patience of `TransferState`, and for signs of life.
   static let tick: Duration = .milliseconds(250)
@@ -44,13 +49,15 @@ final class TransferBoard: Sendable {
   }
 
   /// Throws `.unavailable` while the node stops and `.exhausted` when it has as many transfers as it may.
-  func begin(_ make: () -> Transfer) throws -> Transfer {
+  func begin(_ make: (_ suspects: Set<NodeID>) -> Transfer) throws -> Transfer {
+    let now = clock.now()
     let transfer = try state.withLockedValue { state in
       guard !state.isClosed else { throw DFSError(.unavailable, "this node is stopping; write to another one") }
       guard state.running.count < limits.transfers else {
         throw DFSError(.exhausted, "\(limits.transfers) transfers run on this node; write to another one")
       }
-      let transfer = make()
+      if !state.suspects.isEmpty { state.suspects = state.suspects.filter { $0.value > now } }
+      let transfer = make(Set(state.suspects.keys))
       state.running[ObjectIdentifier(transfer)] = transfer
       return transfer
     }
@@ -63,6 +70,9 @@ final class TransferBoard: Sendable {
     open.record(count)
   }
 
+  /// `node` has finished a transfer: it lives.
+  func acquit(_ node: NodeID) { state.withLockedValue { $0.suspects[node] = nil } }
+
   /// Takes no more transfers.
   func close() { state.withLockedValue { $0.isClosed = true } }
 
@@ -73,6 +83,8 @@ final class TransferBoard: Sendable {
       for transfer in state.withLockedValue({ Array($0.running.values) }) {
         for node in transfer.tick() {
           stragglers.increment()
+          let until = clock.now().advanced(by: Self.suspicion)
+          state.withLockedValue { $0.suspects[node] = until }
           logger.warning(
             "a member of a transfer was dropped: too slow",
             metadata: ["chunk": "\(transfer.chunk)", "node": "\(node)"])

@@ -14,6 +14,9 @@ struct TransferState {
   struct Patience: Sendable, Hashable {
     /// Without any message, while enough others remain.
     var silence: Duration = .milliseconds(2500)
+    /// The same for a member that was dropped from another transfer a moment ago: a stopped process must not
+    /// cost each chunk of a file the full time until the coordinator notices.
+    var suspicion: Duration = .milliseconds(500)
     /// Without any message, when the transfer fails without it.
     var lastResort: Duration = .seconds(5)
     /// With messages, but without progress: a disk that hangs in a process that lives.
@@ -34,6 +37,7 @@ struct TransferState {
 
   struct Member {
     let node: NodeID
+    let isSuspect: Bool
     var received = 0
     /// Since when it owes progress; `nil` while it waits for the sender.
     var owingSince: Instant?
@@ -59,11 +63,13 @@ struct TransferState {
   private var senderHeard: Instant
   private var lastLook: Instant
 
-  init(chunk: ChunkID, members nodes: [NodeID], patience: Patience, now: Instant) {
+  init(
+    chunk: ChunkID, members nodes: [NodeID], suspects: Set<NodeID> = [], patience: Patience, now: Instant
+  ) {
     precondition(!nodes.isEmpty, "a transfer has a member: the node itself")
     self.chunk = chunk
     self.patience = patience
-    members = nodes.map { Member(node: $0, heard: now) }
+    members = nodes.map { Member(node: $0, isSuspect: suspects.contains($0), heard: now) }
     senderHeard = now
     lastLook = now
   }
@@ -167,7 +173,8 @@ struct TransferState {
     let member = members[index]
     guard member.outcome.isRunning, let owing = member.owingSince else { return nil }
     let others = members.indices.filter { $0 != index && possible($0) }.count
-    let silence = others >= needed ? patience.silence : patience.lastResort
+    let least = member.isSuspect ? min(patience.suspicion, patience.silence) : patience.silence
+    let silence = others >= needed ? least : patience.lastResort
     let silent = max(owing, member.heard).advanced(by: silence)
     let stuck = owing.advanced(by: patience.stuck)
     return silent < stuck

@@ -1,5 +1,6 @@
 import DFSChunkStore
 import DFSCore
+import DFSCrypto
 import DFSRPC
 import DFSTransport
 import DFSWire
@@ -175,6 +176,34 @@ private final class TroubledFile: OpenFile {
       }
       #expect(error?.code == .exhausted)
     }
+  }
+
+  @Test func `over mutual TLS chunks are written to three nodes and read, whole and in part`() async throws {
+    let certificates = try TestCertificates()
+    let identity = try certificates.issue("node")
+    let files = TLSIdentityFiles(certificateChain: identity.certificate, privateKey: identity.key)
+    let trust = TLSContext.Trust.authorities(file: certificates.authority)
+    let server = try TLSContext(server: files, clients: trust)
+    let client = try TLSContext(clientTrusting: trust, identity: files)
+    let cluster = try NodeCluster(clientSecurity: client)
+    let coordinator = try await ScriptedCoordinator.start(loops: cluster.loops, security: server)
+    for _ in 0..<3 {
+      let node = try await cluster.start([coordinator.endpoint]) {
+        $0.serverSecurity = server
+        $0.clientSecurity = client
+      }
+      #expect(await node.server.joined())
+    }
+    let nodes = await cluster.nodes
+    for length in [3000, (2 << 20) + 5] {
+      let sample = ChunkSample(length: length, seed: 59)
+      let receipts = try await nodes[0].receipts(for: sample, to: [nodes[1].address, nodes[2].address])
+      #expect(receipts == 3)
+      for node in nodes { #expect(try await node.read(sample) == sample.bytes) }
+      let part = try await nodes[1].read(sample, offset: length - 1)
+      #expect(part == Array(sample.bytes[((length - 1) / Block.size * Block.size)...]))
+    }
+    await cluster.stop(coordinator)
   }
 
   @Test func `garbage never stops the process`() async throws {

@@ -60,8 +60,11 @@ actor NodeCluster {
   nonisolated let directory: TemporaryDirectory
   nonisolated let logger: Logger
   private(set) var nodes: [Node] = []
+  /// What clients encrypt with; nothing means plain.
+  private nonisolated let clientSecurity: (any ChannelSecurity)?
 
-  init() throws {
+  init(clientSecurity: (any ChannelSecurity)? = nil) throws {
+    self.clientSecurity = clientSecurity
     directory = try TemporaryDirectory("dfs-datanode")
     var logger = Logger(label: "test")
     logger.logLevel = ProcessInfo.processInfo.environment["DFS_TEST_LOG"] == nil ? .critical : .debug
@@ -121,7 +124,9 @@ actor NodeCluster {
   }
 
   nonisolated func channel(to endpoint: Endpoint) -> RPCChannel {
-    RPCChannel(endpoints: [endpoint], configuration: .init(), loops: loops, logger: logger)
+    var configuration = RPCChannel.Configuration()
+    configuration.security = clientSecurity
+    return RPCChannel(endpoints: [endpoint], configuration: configuration, loops: loops, logger: logger)
   }
 }
 

@@ -39,7 +39,8 @@ final class ScriptedCoordinator: Sendable {
   }
 
   static func start(
-    _ script: Script = Script(), on endpoint: Endpoint = Endpoint(host: "127.0.0.1", port: 0), loops: NetworkLoops
+    _ script: Script = Script(), on endpoint: Endpoint = Endpoint(host: "127.0.0.1", port: 0), loops: NetworkLoops,
+    security: (any ChannelSecurity)? = nil
   ) async throws -> ScriptedCoordinator {
     let holder = NIOLockedValueBox<ScriptedCoordinator?>(nil)
     var router = RPCRouter()
@@ -51,8 +52,10 @@ final class ScriptedCoordinator: Sendable {
       guard let self = holder.withLockedValue({ $0 }) else { throw DFSError(.unavailable, "starting") }
       try await self.serve(reader, writer)
     }
+    var listening = RPCServer.Configuration(listen: [endpoint])
+    listening.security = security
     let server = RPCServer(
-      router: router, configuration: .init(listen: [endpoint]), loops: loops, logger: Logger(label: "coordinator"))
+      router: router, configuration: listening, loops: loops, logger: Logger(label: "coordinator"))
     let bound = try await server.start()[0]
     let coordinator = ScriptedCoordinator(server, bound, NIOLockedValueBox(script))
     holder.withLockedValue { $0 = coordinator }
