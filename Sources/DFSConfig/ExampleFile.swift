@@ -10,7 +10,7 @@ package enum ExampleFile {
       "# `coordinator.chunk_size` is DFS_COORDINATOR_CHUNK_SIZE, and so on. Also read: DFS_CONFIG (this file's path),",
       "# LOG_LEVEL, COORDINATOR_HOST, COORDINATOR_PORT, DATANODE_HOST and DATANODE_PORT.",
       "# Sizes: 64KiB, 8MiB, 1GiB (binary). Times: 500ms, 10s, 5m, 24h, 7d.",
-      "# Check a file with `dfsd check-config --config FILE`.",
+      "# Check a file with `dfsd check-config FILE`.",
       "",
       "# --- Must agree on all nodes ---",
       "",

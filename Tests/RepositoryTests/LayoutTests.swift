@@ -61,6 +61,32 @@ struct LayoutTests {
     }
   }
 
+  @Test func `every command that is written down exists`() throws {
+    let commands = try Repository.files(under: "Sources/dfsd/Commands", ending: ".swift")
+      + Repository.files(under: "Sources/dfsd/Bench", ending: ".swift")
+    let names = Set(
+      commands.flatMap { $0.text.matches(of: /commandName: "([a-z-]+)"/).map { String($0.1) } })
+    #expect(names.isSuperset(of: ["up", "put", "get", "status"]))
+    var texts = try Repository.files(under: "Sources/dfsd/Documentation.docc", ending: ".md")
+    texts += try ["README.md", "Scripts/quickstart", "Scripts/compose.yaml", "Dockerfile"].map {
+      Repository.File(path: $0, text: try Repository.text($0))
+    }
+    for text in texts {
+      for match in text.text.matches(of: /(?:`|\n\s*|\$ |\/)dfsd ([a-z][a-z-]*)\b/) {
+        let place = text.path
+        #expect(names.contains(String(match.1)), "\(place) names dfsd \(match.1)")
+      }
+    }
+  }
+
+  @Test func `the exit statuses are written down as they are`() throws {
+    let table = try Repository.text("Sources/dfsd/Documentation.docc/Operations.md")
+    let source = try Repository.text("Sources/dfsd/ExitStatus.swift")
+    let statuses = source.matches(of: /\n  case \w+ = (\d+)/).map { String($0.1) }
+    #expect(statuses.count > 10)
+    for status in statuses { #expect(table.contains("\n| \(status) | "), "\(status)") }
+  }
+
   @Test func `CI runs what the README names`() throws {
     let run = try Repository.text(".ci/run")
     #expect(run.contains("\nScripts/setup\n") && run.contains("\nScripts/test\n"))
