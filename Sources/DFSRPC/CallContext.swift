@@ -51,7 +51,8 @@ package struct CallContext: Sendable {
     if let id = storage.traceID { return id }
     let text = String(storage.traceSeed.0, radix: 16)
     let rest = String(storage.traceSeed.1, radix: 16)
-    return String(repeating: "0", count: 16 - text.count) + text + String(repeating: "0", count: 16 - rest.count)
+    return String(repeating: "0", count: 16 - text.count) + text
+      + String(repeating: "0", count: 16 - rest.count)
       + rest
   }
 }

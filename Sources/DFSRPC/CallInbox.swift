@@ -6,8 +6,9 @@ import NIOCore
 /// The messages of one call that have arrived and were not taken yet. The loop puts them in; one task at a
 /// time takes them out, on any thread.
 ///
-/// What was taken is reported in bytes to `consumed`, which gives the peer credit for as many: a reader that stops
-/// stops its sender. Small amounts are reported together, at the latest when the reader has to wait.
+/// What was taken is reported in bytes to `consumed`, which gives the peer credit for as many: a reader
+/// that stops stops its sender. Small amounts are reported together, at the latest when the reader has to
+/// wait.
 final class CallInbox: Sendable {
   struct Message: Sendable {
     var bytes: ByteBuffer
@@ -66,7 +67,8 @@ final class CallInbox: Sendable {
     waiter.continuation.resume(returning: message)
   }
 
-  /// The peer sends no more: readers get what is here, and then `error`, or the end. Only the first end counts.
+  /// The peer sends no more: readers get what is here, and then `error`, or the end. Only the first end
+  /// counts.
   func finish(_ error: DFSError? = nil) { end(error, isDropping: false) }
 
   /// The call is over: readers throw `error` at once.
@@ -84,8 +86,8 @@ final class CallInbox: Sendable {
     waiter.continuation.resume(with: error.map { .failure($0) } ?? .success(nil))
   }
 
-  /// The next message, or `nil` after the peer's last. Throws why the call ended, `.cancelled` when the reading
-  /// task is.
+  /// The next message, or `nil` after the peer's last. Throws why the call ended, `.cancelled` when the
+  /// reading task is.
   func next() async throws -> Message? {
     let (outcome, wait) = state.withLockedValue { state -> (Outcome, UInt64) in
       let outcome = Self.take(&state)

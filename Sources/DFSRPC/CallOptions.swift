@@ -2,8 +2,8 @@ package import DFSCore
 
 /// What a caller wants for one call.
 package struct CallOptions: Sendable {
-  /// From the start of the call to its end, retries included. The deadline of the handler that makes the call (`CallContext.current`)
-  /// bounds it too. Nothing means no bound of its own.
+  /// From the start of the call to its end, retries included. The deadline of the handler that makes the
+  /// call (`CallContext.current`) bounds it too. Nothing means no bound of its own.
   package var timeout: Duration?
   package var metadata = Metadata()
   /// Waits for a connection within the timeout, instead of failing at once with `.unavailable`.

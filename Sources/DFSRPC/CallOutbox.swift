@@ -5,10 +5,11 @@ import Foundation
 import NIOConcurrencyHelpers
 import NIOCore
 
-/// The messages of one call on their way out. Writers may be on any thread; each waits while too much of the call
-/// (or of its connection) is queued already.
+/// The messages of one call on their way out. Writers may be on any thread; each waits while too much of
+/// the call (or of its connection) is queued already.
 final class CallOutbox: @unchecked Sendable {
-  // SAFETY: `head` is touched on the loop only; everything that changes otherwise is in `state`, behind its lock.
+  // SAFETY: `head` is touched on the loop only; everything that changes otherwise is in `state`, behind
+  // its lock.
   private enum Item: Sendable {
     case message(ShortBytes, ByteBuffer, Payload?)
     case finish
@@ -61,7 +62,8 @@ final class CallOutbox: @unchecked Sendable {
     sendItems()
   }
 
-  /// Queues `message`; waits first for room. Throws why the call ended, `.cancelled` when the writing task is.
+  /// Queues `message`; waits first for room. Throws why the call ended, `.cancelled` when the writing
+  /// task is.
   func write(_ message: OutgoingMessage) async throws {
     let message = try await prepare(message)
     try await reserve(message.size)

@@ -3,8 +3,8 @@ import DFSTransport
 import NIOConcurrencyHelpers
 import NIOCore
 
-/// One call at the client: takes the stream's events on the loop and ends with the status that the server, the
-/// deadline or the caller brings about, whichever is first.
+/// One call at the client: takes the stream's events on the loop and ends with the status that the
+/// server, the deadline or the caller brings about, whichever is first.
 final class ClientCall: HTTP2StreamDelegate, @unchecked Sendable {
   // SAFETY: every `var` is touched on the session's loop only.
   let outbox: CallOutbox
@@ -102,7 +102,8 @@ final class ClientCall: HTTP2StreamDelegate, @unchecked Sendable {
       }
       let name = headers.value(of: "grpc-encoding") ?? "identity"
       guard let encoding = MessageEncoding(rawValue: name) else {
-        return abort(DFSError(.unimplemented, "\(session.peer) answers in the unknown encoding \"\(name.prefix(32))\""))
+        return abort(
+          DFSError(.unimplemented, "\(session.peer) answers in the unknown encoding \"\(name.prefix(32))\""))
       }
       responseEncoding.withLockedValue { $0 = encoding }
     }
@@ -117,7 +118,9 @@ final class ClientCall: HTTP2StreamDelegate, @unchecked Sendable {
     }
     let type = headers.value(of: "content-type") ?? "none"
     guard !type.hasPrefix("application/grpc") else { return nil }
-    return DFSError(.internal, "\(session.peer) answered with the content type \"\(type.prefix(64))\": it is no gRPC server")
+    return DFSError(
+      .internal, "\(session.peer) answered with the content type \"\(type.prefix(64))\": it is no gRPC server"
+    )
   }
 
   private func status(of headers: HeaderBlock) -> DFSError? {
@@ -166,7 +169,8 @@ final class ClientCall: HTTP2StreamDelegate, @unchecked Sendable {
       case .finished: lost("\(session.peer) ended \(path) without a status", cause: nil)
       case .reset(let code):
         DFSError(
-          RPCStatus.code(http2Error: code).nearest ?? .internal, "\(session.peer) reset \(path) (HTTP/2 error \(code))")
+          RPCStatus.code(http2Error: code).nearest ?? .internal,
+          "\(session.peer) reset \(path) (HTTP/2 error \(code))")
       case .connectionLost(let cause):
         lost("the connection to \(session.peer) was lost during \(path)", cause: cause)
       }
@@ -174,8 +178,8 @@ final class ClientCall: HTTP2StreamDelegate, @unchecked Sendable {
     end(error)
   }
 
-  /// A call that was on its way when the connection broke: only one that may be sent again, or that never left,
-  /// counts as not done.
+  /// A call that was on its way when the connection broke: only one that may be sent again, or that never
+  /// left, counts as not done.
   private func lost(_ message: String, cause: DFSError?) -> DFSError {
     guard stream?.isSent == true else { return Self.notProcessed(message, cause: cause) }
     return DFSError(retry == .whenSafe ? .unavailable : .outcomeUnknown, message, cause: cause)

@@ -5,9 +5,9 @@ package struct OutgoingMessage: Sendable {
   package enum Body: Sendable {
     case none
     case buffer(ByteBuffer)
-    /// Sent by `sendfile` where nothing touches the bytes. The call keeps a duplicate of the descriptor: the caller may
-    /// close its own as soon as the write has returned. Bring the region into the page cache first: a cold page
-    /// would block the loop.
+    /// Sent by `sendfile` where nothing touches the bytes. The call keeps a duplicate of the descriptor:
+    /// the caller may close its own as soon as the write has returned. Bring the region into the page
+    /// cache first: a cold page would block the loop.
     case file(FileRegion)
   }
 

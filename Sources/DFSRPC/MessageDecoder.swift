@@ -1,8 +1,9 @@
 import DFSCore
 import NIOCore
 
-/// Cuts a stream of bytes into gRPC messages: a flag byte, four bytes of length, the message. Bytes are copied once, into a
-/// buffer of the message's own, so that a small message does not keep a large receive buffer alive.
+/// Cuts a stream of bytes into gRPC messages: a flag byte, four bytes of length, the message. Bytes are
+/// copied once, into a buffer of the message's own, so that a small message does not keep a large receive
+/// buffer alive.
 struct MessageDecoder {
   struct Message {
     var bytes: ByteBuffer
@@ -24,8 +25,8 @@ struct MessageDecoder {
   /// Whether no message is half received.
   var isAtBoundary: Bool { prefixCount == 0 }
 
-  /// Calls `emit` with every message that `bytes` complete. Throws `.exhausted` for a message over the limit and
-  /// `.invalidArgument` for an unknown flag; the decoder is of no use afterwards.
+  /// Calls `emit` with every message that `bytes` complete. Throws `.exhausted` for a message over the
+  /// limit and `.invalidArgument` for an unknown flag; the decoder is of no use afterwards.
   mutating func decode(_ bytes: UnsafeRawBufferPointer, _ emit: (Message) -> Void) throws {
     var rest = bytes[...]
     while !rest.isEmpty {

@@ -28,9 +28,9 @@ package struct ClientCallOptions: Sendable {
 
 /// Calls over one connection. It neither connects again nor retries; a channel does.
 ///
-/// The functions may be called on any thread; a caller on the connection's own loop saves the hops. Every call ends
-/// with a `DFSError`: `.unavailable` when it was certainly not acted on (or is safe to send again), `.outcomeUnknown`
-/// when the connection broke under a call that is neither.
+/// The functions may be called on any thread; a caller on the connection's own loop saves the hops. Every
+/// call ends with a `DFSError`: `.unavailable` when it was certainly not acted on (or is safe to send
+/// again), `.outcomeUnknown` when the connection broke under a call that is neither.
 package final class RPCConnection: Sendable {
   package let endpoint: Endpoint
   package let executor: LoopExecutor
@@ -65,8 +65,8 @@ package final class RPCConnection: Sendable {
     scheme = configuration.security == nil ? "http" : "https"
   }
 
-  /// Connects, and returns when the server has answered in HTTP/2. Throws `.unavailable`. `onEnd` is called once, on
-  /// the loop, as soon as no new call can be made.
+  /// Connects, and returns when the server has answered in HTTP/2. Throws `.unavailable`. `onEnd` is
+  /// called once, on the loop, as soon as no new call can be made.
   package static func connect(
     to endpoint: Endpoint, configuration: Configuration, on executor: LoopExecutor, loops: NetworkLoops,
     logger: Logger, onEnd: @escaping @Sendable () -> Void = {}
@@ -76,7 +76,9 @@ package final class RPCConnection: Sendable {
     connector.http2 = configuration.http2
     connector.timeout = configuration.connectTimeout
     let state = ConnectionState(onEnd: onEnd)
-    let session = try await connector.connect(to: endpoint, on: executor, loops: loops, logger: logger) { _ in state }
+    let session = try await connector.connect(to: endpoint, on: executor, loops: loops, logger: logger) { _ in
+      state
+    }
     return RPCConnection(
       endpoint: endpoint, session: session, loops: loops, state: state, configuration: configuration)
   }
@@ -131,7 +133,8 @@ package final class RPCConnection: Sendable {
         try await body(MessageWriter(outbox: call.outbox, encode: method.request.encode))
         call.outbox.finish()
       } catch {
-        // The writer fails when the server has answered early; then the answer counts, not the writer's error.
+        // The writer fails when the server has answered early; then the answer counts, not the writer's
+        // error.
         guard call.outcome.isResolved else { throw error }
       }
       return try await response(of: call, method.response.decode)
@@ -196,7 +199,8 @@ package final class RPCConnection: Sendable {
     return try decode(call.plain(message))
   }
 
-  /// Runs `body`; cancels the call when the task is cancelled, and when `body` leaves while the call still runs.
+  /// Runs `body`; cancels the call when the task is cancelled, and when `body` leaves while the call
+  /// still runs.
   nonisolated(nonsending) private func withCancellation<Result>(
     of call: ClientCall, _ body: nonisolated(nonsending) () async throws -> Result
   ) async throws -> Result {

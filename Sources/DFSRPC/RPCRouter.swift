@@ -40,7 +40,8 @@ package struct RPCRouter: Sendable {
 
   package mutating func handle<Request, Response>(
     _ method: BidirectionalMethod<Request, Response>,
-    _ body: @escaping @Sendable (MessageReader<Request>, MessageWriter<Response>, CallContext) async throws -> Void
+    _ body:
+      @escaping @Sendable (MessageReader<Request>, MessageWriter<Response>, CallContext) async throws -> Void
   ) {
     add(method.path, requests: .many) { call in
       let reader = MessageReader(inbox: call.inbox, unpack: call.plain, decode: method.request.decode)
@@ -58,7 +59,8 @@ package struct RPCRouter: Sendable {
   }
 
   private mutating func add(
-    _ path: String, requests: ServedMethod.Requests, _ run: @escaping @Sendable (ServerCall) async throws -> Void
+    _ path: String, requests: ServedMethod.Requests,
+    _ run: @escaping @Sendable (ServerCall) async throws -> Void
   ) {
     precondition(methods[path] == nil, "\(path) has a handler already")
     methods[path] = ServedMethod(path: path, requests: requests, run: run)

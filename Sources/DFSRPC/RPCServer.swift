@@ -44,7 +44,7 @@ package final class RPCServer: Sendable {
   /// `.failedPrecondition` when an address is taken or not ours.
   package func start() async throws -> [Endpoint] { try await server.start() }
 
-  /// Stops accepting, tells every client to go elsewhere (GOAWAY twice, so that no request on its way is lost), lets
-  /// running calls finish for at most `grace`, then closes what is left.
+  /// Stops accepting, tells every client to go elsewhere (GOAWAY twice, so that no request on its way is
+  /// lost), lets running calls finish for at most `grace`, then closes what is left.
   package func drain(grace: Duration) async { await server.drain(grace: grace) }
 }

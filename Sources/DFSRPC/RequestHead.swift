@@ -23,7 +23,8 @@ struct RequestHead {
     }
     guard headers.value(of: "content-type", is: "application/grpc") || Self.isGRPC(headers) else {
       throw .http(
-        status: "415", text: "This is a gRPC server: the content type must be application/grpc.\n", allow: nil)
+        status: "415", text: "This is a gRPC server: the content type must be application/grpc.\n", allow: nil
+      )
     }
     let path = headers.value(of: ":path") ?? ""
     guard let method = router.methods[path] else {
@@ -38,7 +39,8 @@ struct RequestHead {
     }
     let name = headers.value(of: "grpc-encoding") ?? "identity"
     guard let encoding = MessageEncoding(rawValue: name) else {
-      throw .status(RPCStatus(.unimplemented, "the message encoding \"\(name.prefix(32))\" is not known here"))
+      throw .status(
+        RPCStatus(.unimplemented, "the message encoding \"\(name.prefix(32))\" is not known here"))
     }
     self.encoding = encoding
     // Who compresses what it sends is answered likewise.
@@ -47,7 +49,8 @@ struct RequestHead {
 
   /// `application/grpc+proto` and parameters count as well.
   private static func isGRPC(_ headers: HeaderBlock) -> Bool {
-    guard let type = headers.value(of: "content-type")?.lowercased(), type.hasPrefix("application/grpc") else {
+    guard let type = headers.value(of: "content-type")?.lowercased(), type.hasPrefix("application/grpc")
+    else {
       return false
     }
     guard let next = type.utf8.dropFirst("application/grpc".utf8.count).first else { return true }

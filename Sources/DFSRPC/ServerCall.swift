@@ -2,8 +2,9 @@ import DFSCore
 import DFSTransport
 import NIOCore
 
-/// One call at the server: takes the stream's events on the loop, runs the handler as a task on the same loop,
-/// and ends the stream with the status that the handler, the deadline or the peer brings about, whichever is first.
+/// One call at the server: takes the stream's events on the loop, runs the handler as a task on the same
+/// loop, and ends the stream with the status that the handler, the deadline or the peer brings about,
+/// whichever is first.
 final class ServerCall: HTTP2StreamDelegate, @unchecked Sendable {
   // SAFETY: every `var` is touched on the stream's loop only; the task's end goes there too.
   let context: CallContext
@@ -170,7 +171,8 @@ final class ServerCall: HTTP2StreamDelegate, @unchecked Sendable {
     let error: DFSError =
       switch closure {
       case .finished, .refused, .reset: DFSError(.cancelled, "the caller has cancelled the call")
-      case .connectionLost(let error): DFSError(.cancelled, "the connection to the caller is gone", cause: error)
+      case .connectionLost(let error):
+        DFSError(.cancelled, "the connection to the caller is gone", cause: error)
       }
     if !isOver { over(.cancelled) }
     streamedRequests?.fail(error)

@@ -26,9 +26,11 @@ package final class BlockingThreads: Sendable {
   deinit { pool.close() }
 
   /// Runs `body` on one of the threads and returns what it returns. Throws what `body` throws,
-  /// `CancellationError` when the caller was cancelled before `body` began, `.exhausted` when the queue is full and
-  /// `.unavailable` after `shutdown`.
-  package func run<Success: Sendable>(_ body: @escaping @Sendable () throws -> Success) async throws -> Success {
+  /// `CancellationError` when the caller was cancelled before `body` began, `.exhausted` when the queue
+  /// is full and `.unavailable` after `shutdown`.
+  package func run<Success: Sendable>(_ body: @escaping @Sendable () throws -> Success) async throws
+    -> Success
+  {
     try Task.checkCancellation()
     let flag = CancellationFlag()
     return try await withTaskCancellationHandler {

@@ -3,15 +3,15 @@ package import NIOCore
 /// Puts encryption in front of HTTP/2. A server or client configuration that has one asks it for a channel
 /// handler per connection.
 ///
-/// The handler sits nearest to the socket. It passes on decrypted `ByteBuffer`s and takes `IOData.byteBuffer` (never
-/// a file region), passes on `channelReadComplete` after each read, and when the handshake is done fires the user
-/// event `SecureChannelReady`; until then HTTP/2 sends nothing. It closes the channel when the handshake fails,
-/// after `fireErrorCaught` with a `DFSError` that says why.
+/// The handler sits nearest to the socket. It passes on decrypted `ByteBuffer`s and takes
+/// `IOData.byteBuffer` (never a file region), passes on `channelReadComplete` after each read, and when
+/// the handshake is done fires the user event `SecureChannelReady`; until then HTTP/2 sends nothing. It
+/// closes the channel when the handshake fails, after `fireErrorCaught` with a `DFSError` that says why.
 package protocol ChannelSecurity: Sendable {
   /// Makes the handler of one connection, on its loop. `serverName` is the host that a client wants to reach.
   func makeHandler(serverName: String?) throws -> any ChannelHandler
-  /// Reads certificates again if they have changed. Blocks, so it is called on threads that may: before a client
-  /// connects, and by a server now and then while it accepts.
+  /// Reads certificates again if they have changed. Blocks, so it is called on threads that may: before a
+  /// client connects, and by a server now and then while it accepts.
   func refresh() throws
 }
 

@@ -21,8 +21,8 @@ package final class DeadlineEntry {
   }
 }
 
-/// Many deadlines, few of which are ever met: adding and cancelling take constant time and no system call. NIO's own
-/// timers search a heap to cancel. A deadline is met up to one tick late, never early.
+/// Many deadlines, few of which are ever met: adding and cancelling take constant time and no system
+/// call. NIO's own timers search a heap to cancel. A deadline is met up to one tick late, never early.
 final class DeadlineWheel {
   static let tick = Duration.milliseconds(10)
   private static let slotCount = 1024
@@ -41,7 +41,8 @@ final class DeadlineWheel {
     let entry = DeadlineEntry(tick: max(Self.ticks(time) + 1, current + 1), wheel: self, action: action)
     let slot = entry.tick % Self.slotCount
     entry.next = slots[slot]
-    // SAFETY: `previous` points to an entry that is in the list, and `remove` clears it before that one leaves.
+    // SAFETY: `previous` points to an entry that is in the list, and `remove` clears it before that one
+    // leaves.
     slots[slot]?.previous = entry
     slots[slot] = entry
     count += 1

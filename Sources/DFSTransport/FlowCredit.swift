@@ -1,9 +1,10 @@
 /// Decides when the peer of one stream may send more.
 ///
-/// Bytes of complete messages that nobody took yet are withheld, so a reader that stops stops its sender. Bytes
-/// of the message that is arriving are given back at once, or a message larger than the window would wait for
-/// itself for ever. So: `held` = received − given back, and after every event `held` ≤ `unread`. Credit is handed
-/// out in pieces of at least `step`. A stream's memory is at most window + twice the largest message.
+/// Bytes of complete messages that nobody took yet are withheld, so a reader that stops stops its sender.
+/// Bytes of the message that is arriving are given back at once, or a message larger than the window
+/// would wait for itself for ever. So: `held` = received − given back, and after every event `held` ≤
+/// `unread`. Credit is handed out in pieces of at least `step`. A stream's memory is at most window +
+/// twice the largest message.
 struct StreamCredit {
   let step: Int
   /// Received and not given back to the connection.
@@ -60,9 +61,9 @@ struct StreamCredit {
 /// Decides how far the window of one connection is open.
 ///
 /// `extent` is what the peer may still send plus what was received and not given back: the memory this
-/// connection may come to need. The part above the protocol's 65,535 bytes is taken from the process's budget;
-/// the extent follows the connection's fair share of it, growing at most twofold with each step of credit and shrinking by
-/// withholding.
+/// connection may come to need. The part above the protocol's 65,535 bytes is taken from the process's
+/// budget; the extent follows the connection's fair share of it, growing at most twofold with each step
+/// of credit and shrinking by withholding.
 struct ConnectionCredit {
   static let floor = 65_535
 

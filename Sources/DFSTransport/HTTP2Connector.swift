@@ -7,15 +7,15 @@ import NIOPosix
 package struct HTTP2Connector: Sendable {
   package var security: (any ChannelSecurity)?
   package var http2 = HTTP2Configuration()
-  /// For everything until the peer's SETTINGS are here: name, TCP, TLS. A server that hangs is found out here, when
-  /// nothing was asked of it yet.
+  /// For everything until the peer's SETTINGS are here: name, TCP, TLS. A server that hangs is found out
+  /// here, when nothing was asked of it yet.
   package var timeout: Duration = .seconds(3)
 
   package init() {}
 
-  /// Connects to `endpoint` on the loop of `executor`, trying every address of the host (RFC 8305), and returns
-  /// when the connection works. `delegate` is asked for on the loop. Throws `.unavailable`, or `.unauthenticated` when
-  /// one side does not accept the other's certificate.
+  /// Connects to `endpoint` on the loop of `executor`, trying every address of the host (RFC 8305), and
+  /// returns when the connection works. `delegate` is asked for on the loop. Throws `.unavailable`, or
+  /// `.unauthenticated` when one side does not accept the other's certificate.
   package func connect(
     to endpoint: Endpoint, on executor: LoopExecutor, loops: NetworkLoops, logger: Logger,
     delegate: @escaping @Sendable (HTTP2Session) -> any HTTP2SessionDelegate
@@ -72,7 +72,8 @@ extension HTTP2Connector {
     do {
       try await loops.fileThreads.run { try security.refresh() }
     } catch {
-      logger.warning("the certificates in use stay: new ones can not be read", metadata: ["error": "\(error)"])
+      logger.warning(
+        "the certificates in use stay: new ones can not be read", metadata: ["error": "\(error)"])
     }
   }
 }

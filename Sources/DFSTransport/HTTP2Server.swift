@@ -75,7 +75,8 @@ package final class HTTP2Server: Sendable {
       .childChannelOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: 256 << 10))
       .childChannelOption(
         .writeBufferWaterMark,
-        value: .init(low: http2.writeWatermarks.low.int, high: http2.writeWatermarks.high.int))
+        value: .init(low: http2.writeWatermarks.low.int, high: http2.writeWatermarks.high.int)
+      )
       .childChannelInitializer { channel in
         channel.eventLoop.makeCompletedFuture { try self.serve(channel) }
       }
@@ -127,7 +128,8 @@ package final class HTTP2Server: Sendable {
       do {
         try await loops.fileThreads.run { try security.refresh() }
       } catch {
-        logger.warning("the certificates in use stay: new ones can not be read", metadata: ["error": "\(error)"])
+        logger.warning(
+          "the certificates in use stay: new ones can not be read", metadata: ["error": "\(error)"])
       }
     }
   }
@@ -142,7 +144,8 @@ package final class HTTP2Server: Sendable {
     for listener in listeners { try? await listener.close() }
   }
 
-  /// Stops listening, drains every connection, and returns when all are closed: at the latest a moment after `grace`.
+  /// Stops listening, drains every connection, and returns when all are closed: at the latest a moment
+  /// after `grace`.
   package func drain(grace: Duration) async {
     await stopListening()
     let sessions = state.withLockedValue { Array($0.sessions.values) }

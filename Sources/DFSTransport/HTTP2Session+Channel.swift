@@ -74,7 +74,8 @@ extension HTTP2Session: ChannelInboundHandler {
 
   package func errorCaught(context: ChannelHandlerContext, error: any Error) {
     if failure == nil {
-      failure = (error as? DFSError) ?? DFSError(.unavailable, "the connection to \(peer) broke", cause: error)
+      failure =
+        (error as? DFSError) ?? DFSError(.unavailable, "the connection to \(peer) broke", cause: error)
     }
     context.close(promise: nil)
     executor.drain()

@@ -1,8 +1,8 @@
 import CNghttp2
 import DFSCore
 
-/// What nghttp2 reports while it reads from the peer or serialises for it. Called inside `mem_recv` or `mem_send`:
-/// submitting is allowed here, reading and serialising is not.
+/// What nghttp2 reports while it reads from the peer or serialises for it. Called inside `mem_recv` or
+/// `mem_send`: submitting is allowed here, reading and serialising is not.
 extension HTTP2Session {
   func receivedBeginHeaders(_ frame: UnsafePointer<nghttp2_frame>) -> Int32 {
     headers.reset()
@@ -81,7 +81,9 @@ extension HTTP2Session {
 
   func receivedData(_ bytes: UnsafeRawBufferPointer, on id: Int32) {
     remainingWindow -= bytes.count
-    guard let stream = streams[id], let delegate = stream.delegate else { return giveToConnection(bytes.count) }
+    guard let stream = streams[id], let delegate = stream.delegate else {
+      return giveToConnection(bytes.count)
+    }
     delegate.streamReceived(bytes)
   }
 
@@ -99,7 +101,9 @@ extension HTTP2Session {
 
   func sent(_ frame: UnsafePointer<nghttp2_frame>) {
     let header = frame.pointee.hd
-    if side == .client, header.type == UInt8(NGHTTP2_HEADERS.rawValue) { streams[header.stream_id]?.isSent = true }
+    if side == .client, header.type == UInt8(NGHTTP2_HEADERS.rawValue) {
+      streams[header.stream_id]?.isSent = true
+    }
     guard side == .server, header.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0,
       header.type == UInt8(NGHTTP2_HEADERS.rawValue) || header.type == UInt8(NGHTTP2_DATA.rawValue),
       let stream = streams[header.stream_id], !stream.isRemoteClosed

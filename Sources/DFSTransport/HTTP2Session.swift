@@ -6,8 +6,8 @@ import Synchronization
 
 /// What a connection tells its owner, on its loop.
 package protocol HTTP2SessionDelegate: AnyObject {
-  /// A peer opened a stream, with this head. Servers only. Nothing means that it is answered already: what still
-  /// comes is dropped.
+  /// A peer opened a stream, with this head. Servers only. Nothing means that it is answered already:
+  /// what still comes is dropped.
   func sessionOpened(_ stream: HTTP2Stream, _ head: HeaderBlock, isEnd: Bool) -> (any HTTP2StreamDelegate)?
   /// The peer's SETTINGS are here: the connection works.
   func sessionBecameReady()
@@ -19,12 +19,13 @@ package protocol HTTP2SessionDelegate: AnyObject {
 
 /// One HTTP/2 connection: a channel handler that owns an nghttp2 session.
 ///
-/// Windows are opened by us alone, as the application consumes. Payload is never copied on the way out, except small
-/// pieces, which are gathered. Output is produced when the loop's tick ends (`flushPending`), never inside a callback of
-/// nghttp2, and stops when the channel does not take more. All limits on what a peer may do are in `HTTP2Configuration`.
+/// Windows are opened by us alone, as the application consumes. Payload is never copied on the way out,
+/// except small pieces, which are gathered. Output is produced when the loop's tick ends
+/// (`flushPending`), never inside a callback of nghttp2, and stops when the channel does not take more.
+/// All limits on what a peer may do are in `HTTP2Configuration`.
 package final class HTTP2Session: PendingOutput, @unchecked Sendable {
-  // SAFETY: every property but the constants is only touched on `loop`; the class is Sendable so that calls can
-  // carry it there.
+  // SAFETY: every property but the constants is only touched on `loop`; the class is Sendable so that
+  // calls can carry it there.
   package enum Side: Sendable { case server, client }
 
   package let side: Side
@@ -105,7 +106,8 @@ package final class HTTP2Session: PendingOutput, @unchecked Sendable {
 
   /// How many streams are open.
   package var streamCount: Int { streams.count }
-  /// Whether the connection has more queued than it should: writers of every stream wait. Readable on any thread.
+  /// Whether the connection has more queued than it should: writers of every stream wait. Readable on any
+  /// thread.
   package var isCongested: Bool { congested.load(ordering: .relaxed) }
   private let congested = Atomic(false)
 
@@ -116,7 +118,9 @@ package final class HTTP2Session: PendingOutput, @unchecked Sendable {
 
   private func countSent(_ count: Int) {
     queuedBytes -= count
-    guard congested.load(ordering: .relaxed), queuedBytes <= configuration.connectionQueue.int / 2 else { return }
+    guard congested.load(ordering: .relaxed), queuedBytes <= configuration.connectionQueue.int / 2 else {
+      return
+    }
     congested.store(false, ordering: .relaxed)
     for stream in streams.values { stream.delegate?.streamSent(0) }
   }
@@ -306,13 +310,14 @@ package final class HTTP2Session: PendingOutput, @unchecked Sendable {
     openWindow(by: connectionCredit.consumed(freed, target: windowTarget, budget: adjustBudget))
   }
 
-  /// Gives back what nghttp2 received without telling us: payload of streams that we have reset, and padding. It
-  /// counts that as consumed, but each window update of ours lowers its count, so it would never give it back,
-  /// and every cancelled download would leave the connection's window smaller. What it did give back by itself shows as
-  /// a negative number.
+  /// Gives back what nghttp2 received without telling us: payload of streams that we have reset, and
+  /// padding. It counts that as consumed, but each window update of ours lowers its count, so it would
+  /// never give it back, and every cancelled download would leave the connection's window smaller. What
+  /// it did give back by itself shows as a negative number.
   func creditSwallowed() {
     guard !isDead else { return }
-    let open = nghttp2_session_get_effective_local_window_size(handle)
+    let open =
+      nghttp2_session_get_effective_local_window_size(handle)
       - nghttp2_session_get_effective_recv_data_length(handle)
     let swallowed = remainingWindow - Int(open)
     guard swallowed != 0 else { return }
@@ -352,8 +357,8 @@ package final class HTTP2Session: PendingOutput, @unchecked Sendable {
     budget.leave(returning: connectionCredit.taken)
   }
 
-  /// The peer has used up the window of the connection. If a reader waits all the same, what it needs may be stuck
-  /// behind bytes that others do not read: lend a little, now and then, until it moves.
+  /// The peer has used up the window of the connection. If a reader waits all the same, what it needs may
+  /// be stuck behind bytes that others do not read: lend a little, now and then, until it moves.
   func considerLoan() {
     guard remainingWindow < 16 << 10, !isLoanScheduled, !isDead else { return }
     isLoanScheduled = true
@@ -386,8 +391,8 @@ package final class HTTP2Session: PendingOutput, @unchecked Sendable {
     delegate?.sessionIsDraining()
     guard hasStarted else { return closeChannel() }
     if side == .server {
-      // First a notice that refuses nothing: requests already on their way still count. The final GOAWAY follows when the
-      // peer has answered a PING sent after the notice, so it has seen it.
+      // First a notice that refuses nothing: requests already on their way still count. The final GOAWAY
+      // follows when the peer has answered a PING sent after the notice, so it has seen it.
       drainStep = .noticed
       nghttp2_submit_shutdown_notice(handle)
       NGHTTP2.submitPing(handle, NGHTTP2.drainPing)
@@ -428,7 +433,8 @@ package final class HTTP2Session: PendingOutput, @unchecked Sendable {
   private func closeIfFinished() {
     guard !isDead, !isClosing else { return }
     let isOver = nghttp2_session_want_read(handle) == 0 && nghttp2_session_want_write(handle) == 0
-    let isEmptied = isDraining && drainStep != .noticed && streams.isEmpty
+    let isEmptied =
+      isDraining && drainStep != .noticed && streams.isEmpty
       && nghttp2_session_want_write(handle) == 0
     if isOver || isEmptied || (failure != nil && nghttp2_session_want_write(handle) == 0) { closeChannel() }
   }

@@ -26,7 +26,8 @@ package enum StreamClosure: Sendable {
 package protocol HTTP2StreamDelegate: AnyObject {
   /// A header list: first the head, in the end perhaps trailers.
   func streamReceived(_ headers: HeaderBlock, isEnd: Bool)
-  /// Payload. The bytes live only as long as the call. Each is answered for by `HTTP2Stream`'s credit functions.
+  /// Payload. The bytes live only as long as the call. Each is answered for by `HTTP2Stream`'s credit
+  /// functions.
   func streamReceived(_ bytes: UnsafeRawBufferPointer)
   /// The peer's half-close after payload.
   func streamEnded()

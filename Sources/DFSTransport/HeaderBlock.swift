@@ -94,8 +94,8 @@ package struct HeaderList: Sendable {
     for (name, value) in fields { append(name, value) }
   }
 
-  /// Adds a field; `name` is lower case, and neither holds line breaks or NUL. A value that is another each time
-  /// is better not indexed: it would push the others out of the compressor's table.
+  /// Adds a field; `name` is lower case, and neither holds line breaks or NUL. A value that is another
+  /// each time is better not indexed: it would push the others out of the compressor's table.
   package mutating func append(_ name: String, _ value: String, isIndexed: Bool = true) {
     bytes.append(contentsOf: name.utf8)
     bytes.append(contentsOf: value.utf8)

@@ -5,9 +5,9 @@ package import NIOCore
 /// Runs Swift tasks on the thread of one NIO event loop, so that a handler works where its connection lives:
 /// its reads, writes and answers need no thread hop and no lock.
 ///
-/// Jobs that become ready while the loop reads from a socket run when that read is done (`drain`), then each
-/// connection that got output is flushed once. It is a `TaskExecutor` only: one object that is a serial executor too
-/// could not tell in which role a job was enqueued.
+/// Jobs that become ready while the loop reads from a socket run when that read is done (`drain`), then
+/// each connection that got output is flushed once. It is a `TaskExecutor` only: one object that is a
+/// serial executor too could not tell in which role a job was enqueued.
 package final class LoopExecutor: TaskExecutor, @unchecked Sendable {
   // SAFETY: `jobs`, `outputs`, `isReading`, `isDraining`, `isScheduled`, `deadlines` and `isWheelTurning` are
   // touched on the loop's thread only; `foreign` is behind its lock.
@@ -37,7 +37,8 @@ package final class LoopExecutor: TaskExecutor, @unchecked Sendable {
     scheduleDrain()
   }
 
-  /// Does `action` on the loop at `deadline`, up to 10 ms late, unless the entry is cancelled. Call it on the loop.
+  /// Does `action` on the loop at `deadline`, up to 10 ms late, unless the entry is cancelled. Call it on
+  /// the loop.
   package func at(_ deadline: ContinuousClock.Instant, _ action: @escaping () -> Void) -> DeadlineEntry {
     loop.assertInEventLoop()
     let now = HTTP2Session.now()

@@ -6,7 +6,8 @@ enum NGHTTP2 {
   static let keepalivePing: UInt64 = 0x6466_732D_6B65_6570
   static let drainPing: UInt64 = 0x6466_732D_6472_6169
 
-  static func makeSession(side: HTTP2Session.Side, configuration: HTTP2Configuration) throws -> OpaquePointer {
+  static func makeSession(side: HTTP2Session.Side, configuration: HTTP2Configuration) throws -> OpaquePointer
+  {
     var options: OpaquePointer?
     var callbacks: OpaquePointer?
     var session: OpaquePointer?
@@ -26,7 +27,8 @@ enum NGHTTP2 {
     nghttp2_option_set_stream_reset_rate_limit(
       options, UInt64(configuration.resetBurst), UInt64(configuration.resetsPerSecond))
     setCallbacks(callbacks)
-    let result = side == .server
+    let result =
+      side == .server
       ? nghttp2_session_server_new2(&session, callbacks, nil, options)
       : nghttp2_session_client_new2(&session, callbacks, nil, options)
     guard result == 0, let session else { throw DFSError(.exhausted, "no memory for an HTTP/2 session") }
@@ -69,7 +71,8 @@ enum NGHTTP2 {
       source: nghttp2_data_source(ptr: Unmanaged.passUnretained(stream).toOpaque()),
       read_callback: { session, _, _, limit, flags, source, _ in
         guard let pointer = source?.pointee.ptr, let flags else { return -1 }
-        // SAFETY: a stream is kept by its session until `on_stream_close`, after which nghttp2 reads no more from it.
+        // SAFETY: a stream is kept by its session until `on_stream_close`, after which nghttp2 reads no
+        // more from it.
         let stream = Unmanaged<HTTP2Stream>.fromOpaque(pointer).takeUnretainedValue()
         return NGHTTP2.read(from: stream, limit: limit, session: session, flags: flags)
       })
@@ -99,7 +102,8 @@ enum NGHTTP2 {
       guard let frame, let session = NGHTTP2.session(user) else { return 0 }
       return session.receivedBeginHeaders(frame)
     }
-    nghttp2_session_callbacks_set_on_header_callback(callbacks) { _, _, name, nameCount, value, valueCount, _, user in
+    nghttp2_session_callbacks_set_on_header_callback(callbacks) {
+      _, _, name, nameCount, value, valueCount, _, user in
       guard let session = NGHTTP2.session(user) else { return 0 }
       session.headers.append(
         name: UnsafeBufferPointer(start: name, count: nameCount),
@@ -137,7 +141,8 @@ enum NGHTTP2 {
       case .dropped: NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE.rawValue
       }
     }
-    nghttp2_session_callbacks_set_data_source_read_length_callback(callbacks) { _, _, _, connection, stream, frame, user in
+    nghttp2_session_callbacks_set_data_source_read_length_callback(callbacks) {
+      _, _, _, connection, stream, frame, user in
       let ours = NGHTTP2.session(user)?.configuration.maxFrameSize.int ?? 16 << 10
       return max(1, min(ours, min(Int(frame), min(Int(connection), Int(stream)))))
     }

@@ -122,7 +122,8 @@ struct PayloadQueue {
 }
 
 extension FileSlice {
-  /// Reads the region into memory. Blocks: call it on a thread that may. Throws `.corrupt` when the file is shorter.
+  /// Reads the region into memory. Blocks: call it on a thread that may. Throws `.corrupt` when the file
+  /// is shorter.
   package func read() throws -> ByteBuffer {
     var buffer = ByteBufferAllocator().buffer(capacity: byteCount)
     try file.handle.withUnsafeFileDescriptor { descriptor in

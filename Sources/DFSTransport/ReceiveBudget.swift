@@ -4,9 +4,9 @@ import NIOConcurrencyHelpers
 /// The process-wide bound on received bytes: everything that peers may still send plus everything that is
 /// received and not yet consumed, over all connections.
 ///
-/// A connection takes from it before it opens its window further and gives back what it withholds, so windows
-/// shrink as connections and streams grow. Every connection has a floor of its own (the protocol's 64 KiB), so
-/// none can be starved to a stop.
+/// A connection takes from it before it opens its window further and gives back what it withholds, so
+/// windows shrink as connections and streams grow. Every connection has a floor of its own (the
+/// protocol's 64 KiB), so none can be starved to a stop.
 package final class ReceiveBudget: Sendable {
   package let limit: ByteCount
   private let state: NIOLockedValueBox<State>
@@ -30,7 +30,8 @@ package final class ReceiveBudget: Sendable {
   /// The fair part of a connection with open streams, were all such as busy as it is.
   func share() -> Int { state.withLockedValue { limit.int / max(1, $0.busy) } }
 
-  /// Counts a connection from its start to its end; returns how far its window opens before it has proved busy.
+  /// Counts a connection from its start to its end; returns how far its window opens before it has proved
+  /// busy.
   func open() -> Int {
     state.withLockedValue {
       $0.connections += 1
@@ -40,7 +41,8 @@ package final class ReceiveBudget: Sendable {
 
   func close() { state.withLockedValue { $0.connections -= 1 } }
 
-  /// A connection has streams again: what its window holds counts, even where that goes past the limit for a while.
+  /// A connection has streams again: what its window holds counts, even where that goes past the limit
+  /// for a while.
   func join(taking bytes: Int) {
     state.withLockedValue {
       $0.busy += 1

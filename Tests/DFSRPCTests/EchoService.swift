@@ -9,9 +9,11 @@ enum Echo {
   static let bytes = Marshaller<ByteBuffer>(encode: { OutgoingMessage(head: $0) }, decode: { $0 })
 
   static let unary = UnaryMethod(path: "/test.Echo/Unary", retry: .whenSafe, request: bytes, response: bytes)
-  static let mutation = UnaryMethod(path: "/test.Echo/Mutation", retry: .never, request: bytes, response: bytes)
+  static let mutation = UnaryMethod(
+    path: "/test.Echo/Mutation", retry: .never, request: bytes, response: bytes)
   /// Fails with the code that the request names.
-  static let failure = UnaryMethod(path: "/test.Echo/Failure", retry: .whenSafe, request: bytes, response: bytes)
+  static let failure = UnaryMethod(
+    path: "/test.Echo/Failure", retry: .whenSafe, request: bytes, response: bytes)
   /// Never answers.
   static let hang = UnaryMethod(path: "/test.Echo/Hang", retry: .whenSafe, request: bytes, response: bytes)
   /// As many messages as the request has bytes, each with that many bytes.
@@ -20,7 +22,8 @@ enum Echo {
   /// The total length of all requests, as text.
   static let total = ClientStreamingMethod(
     path: "/test.Echo/Total", retry: .never, request: bytes, response: bytes)
-  static let chat = BidirectionalMethod(path: "/test.Echo/Chat", retry: .never, request: bytes, response: bytes)
+  static let chat = BidirectionalMethod(
+    path: "/test.Echo/Chat", retry: .never, request: bytes, response: bytes)
 
   static func router() -> RPCRouter {
     var router = RPCRouter()

@@ -59,7 +59,8 @@ struct `Bytes in flight` {
         for number in 0..<4 {
           group.addTask {
             let request = ByteBuffer.pattern(8 << 20, seed: number)
-            let response = try await loopback.connection.call(Echo.unary, request, options: Loopback.options())
+            let response = try await loopback.connection.call(
+              Echo.unary, request, options: Loopback.options())
             #expect(response == request)
           }
         }
@@ -71,7 +72,8 @@ struct `Bytes in flight` {
   @Test func `a reader that stops stops its sender within the windows`() async throws {
     let gate = Gate()
     var router = Echo.router()
-    let slow = ClientStreamingMethod(path: "/test.Echo/Slow", retry: .never, request: Echo.bytes, response: Echo.bytes)
+    let slow = ClientStreamingMethod(
+      path: "/test.Echo/Slow", retry: .never, request: Echo.bytes, response: Echo.bytes)
     router.handle(slow) { reader, _ in
       await gate.wait()
       var count = 0
@@ -132,7 +134,8 @@ struct `Bytes in flight` {
           }
         }
         try await opened.reaches(6, "open")
-        let count = try await loopback.connection.call(Echo.split, request, options: Loopback.options()) { reader in
+        let count = try await loopback.connection.call(Echo.split, request, options: Loopback.options()) {
+          reader in
           var count = 0
           while try await reader.next() != nil { count += 1 }
           return count
@@ -152,15 +155,18 @@ struct `Bytes in flight` {
     let files = Marshaller<FileRegion>(
       encode: { OutgoingMessage(head: ByteBuffer(string: "head:"), body: .file($0)) },
       decode: { _ in throw DFSError(.unimplemented, "files are only sent") })
-    let served = ServerStreamingMethod(path: "/test.Echo/File", retry: .never, request: Echo.bytes, response: files)
-    let asked = ServerStreamingMethod(path: "/test.Echo/File", retry: .never, request: Echo.bytes, response: Echo.bytes)
+    let served = ServerStreamingMethod(
+      path: "/test.Echo/File", retry: .never, request: Echo.bytes, response: files)
+    let asked = ServerStreamingMethod(
+      path: "/test.Echo/File", retry: .never, request: Echo.bytes, response: Echo.bytes)
     var router = Echo.router()
     router.handle(served) { _, writer, _ in
       for round in 0..<20 {
         let handle = try open(path)
         defer { try? handle.close() }
         let start = round * 1001
-        try await writer.write(FileRegion(fileHandle: handle, readerIndex: start, endIndex: content.readableBytes))
+        try await writer.write(
+          FileRegion(fileHandle: handle, readerIndex: start, endIndex: content.readableBytes))
       }
     }
     try await Loopback.run(router: router) { loopback in
@@ -213,7 +219,8 @@ struct `Bytes in flight` {
         try await group.waitForAll()
       }
       for connection in connections {
-        // Whatever was received was given back, however its call ended; the last streams close a moment later.
+        // Whatever was received was given back, however its call ended; the last streams close a moment
+        // later.
         let session = connection.session
         let unaccounted = Task(executorPreference: connection.executor) {
           while session.streamCount > 0 { try await Task.sleep(for: .milliseconds(1)) }
@@ -240,7 +247,8 @@ struct `Bytes in flight` {
   }
 
   private func randomCall(_ connection: RPCConnection, _ random: inout SeededGenerator) async throws {
-    let size = Int.random(in: 0...3, using: &random) == 0
+    let size =
+      Int.random(in: 0...3, using: &random) == 0
       ? Int.random(in: 0...250_000, using: &random) : Int.random(in: 0...300, using: &random)
     let request = ByteBuffer.pattern(size, seed: Int.random(in: 0...255, using: &random))
     switch Int.random(in: 0...4, using: &random) {

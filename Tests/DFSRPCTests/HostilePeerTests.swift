@@ -15,7 +15,8 @@ struct `A hostile peer` {
   ) async throws {
     try await Loopback.run(server: configure) { loopback in
       try await RawPeer.run(port: loopback.endpoint.port, body)
-      let response = try await loopback.connection.call(Echo.unary, .pattern(100), options: Loopback.options())
+      let response = try await loopback.connection.call(
+        Echo.unary, .pattern(100), options: Loopback.options())
       #expect(response == .pattern(100))
       try await isForgotten(loopback)
     }
@@ -34,11 +35,14 @@ struct `A hostile peer` {
         try await RawPeer.run(port: loopback.endpoint.port) { peer in
           var random = SeededGenerator(seed: seed &+ UInt64(round))
           var bytes = round % 2 == 0 ? [] : RawFrame.hello
-          for _ in 0..<Int.random(in: 1...20_000, using: &random) { bytes.append(.random(in: 0...255, using: &random)) }
+          for _ in 0..<Int.random(in: 1...20_000, using: &random) {
+            bytes.append(.random(in: 0...255, using: &random))
+          }
           peer.send(bytes)
           if round % 4 == 0 { peer.abort() }
         }
-        let response = try await loopback.connection.call(Echo.unary, .pattern(10), options: Loopback.options())
+        let response = try await loopback.connection.call(
+          Echo.unary, .pattern(10), options: Loopback.options())
         #expect(response == .pattern(10))
       }
       try await isForgotten(loopback)
@@ -124,7 +128,9 @@ struct `A hostile peer` {
       let many = (0..<300).map { ("name-\($0)", String(repeating: "v", count: 120)) }
       peer.send(RawFrame.hello)
       peer.send(RawFrame.frame(type: 1, flags: 0, stream: 1, Array(RawFrame.head(many).prefix(16_000))))
-      peer.send(RawFrame.frame(type: 9, flags: 0, stream: 1, Array(RawFrame.head(many).dropFirst(16_000).prefix(16_000))))
+      peer.send(
+        RawFrame.frame(
+          type: 9, flags: 0, stream: 1, Array(RawFrame.head(many).dropFirst(16_000).prefix(16_000))))
       peer.send(RawFrame.frame(type: 9, flags: 4, stream: 1, Array(RawFrame.head(many).dropFirst(32_000))))
       // RST_STREAM with ENHANCE_YOUR_CALM, and the connection goes on.
       #expect(answer(of: peer, contains: [0, 0, 4, 3, 0, 0, 0, 0, 1, 0, 0, 0, 0x0B]))
@@ -175,7 +181,8 @@ struct `A hostile peer` {
           guard
             peer.send(
               RawFrame.data(
-                stream: number * 2 + 1, Array(message[chunk..<min(message.count, chunk + 16_000)]), isEnd: isLast))
+                stream: number * 2 + 1, Array(message[chunk..<min(message.count, chunk + 16_000)]),
+                isEnd: isLast))
           else { return }
         }
       }
@@ -200,11 +207,15 @@ struct `A hostile peer` {
       let get = try await run("/usr/bin/curl", ["-s", "-i", "--http2-prior-knowledge", "-m", "5", url + "/"])
       #expect(get.contains("405") && get.contains("This is a gRPC server"))
       let post = try await run(
-        "/usr/bin/curl", ["-s", "-i", "--http2-prior-knowledge", "-m", "5", "-d", "x=1", url + "/test.Echo/Unary"])
+        "/usr/bin/curl",
+        ["-s", "-i", "--http2-prior-knowledge", "-m", "5", "-d", "x=1", url + "/test.Echo/Unary"])
       #expect(post.contains("415") && post.contains("content type"))
       let unknown = try await run(
         "/usr/bin/curl",
-        ["-s", "-i", "--http2-prior-knowledge", "-m", "5", "-H", "content-type: application/grpc", "-d", "", url + "/no"])
+        [
+          "-s", "-i", "--http2-prior-knowledge", "-m", "5", "-H", "content-type: application/grpc", "-d", "",
+          url + "/no",
+        ])
       #expect(unknown.contains("grpc-status: 12"))
       let old = try await run("/usr/bin/curl", ["-s", "-i", "--http1.1", "--http0.9", "-m", "5", url + "/"])
       #expect(!old.contains("200 OK"))
@@ -219,7 +230,8 @@ struct `A hostile peer` {
       let output = try await run(
         "/usr/bin/h2load",
         [
-          "-n", "3000", "-c", "4", "-m", "16", "-d", body, "-H", "te: trailers", "-H", "content-type: application/grpc",
+          "-n", "3000", "-c", "4", "-m", "16", "-d", body, "-H", "te: trailers", "-H",
+          "content-type: application/grpc",
           "http://127.0.0.1:\(loopback.endpoint.port)/test.Echo/Unary",
         ])
       #expect(output.contains("3000 succeeded, 0 failed, 0 errored, 0 timeout"))

@@ -43,7 +43,8 @@ struct `The end of a call` {
       }
       return request
     }
-    let stream = BidirectionalMethod(path: "/test.Echo/Watch", retry: .never, request: Echo.bytes, response: Echo.bytes)
+    let stream = BidirectionalMethod(
+      path: "/test.Echo/Watch", retry: .never, request: Echo.bytes, response: Echo.bytes)
     router.handle(stream) { reader, writer, _ in
       tally.add("started")
       do {
@@ -57,7 +58,8 @@ struct `The end of a call` {
     return router
   }
 
-  private let wait = UnaryMethod(path: "/test.Echo/Wait", retry: .whenSafe, request: Echo.bytes, response: Echo.bytes)
+  private let wait = UnaryMethod(
+    path: "/test.Echo/Wait", retry: .whenSafe, request: Echo.bytes, response: Echo.bytes)
   private let watch = BidirectionalMethod(
     path: "/test.Echo/Watch", retry: .never, request: Echo.bytes, response: Echo.bytes)
 
@@ -73,7 +75,8 @@ struct `The end of a call` {
     try await Loopback.run(router: router(tally)) { loopback in
       let start = ContinuousClock.now
       let error = await #expect(throws: DFSError.self) {
-        try await loopback.connection.call(wait, ByteBuffer(), options: Loopback.options(timeout: .milliseconds(100)))
+        try await loopback.connection.call(
+          wait, ByteBuffer(), options: Loopback.options(timeout: .milliseconds(100)))
       }
       #expect(error?.code == .deadlineExceeded)
       #expect(start.duration(to: .now) < .seconds(5))
@@ -85,7 +88,9 @@ struct `The end of a call` {
   @Test func `cancelling the caller's task cancels the handler`() async throws {
     let tally = Tally()
     try await Loopback.run(router: router(tally)) { loopback in
-      let task = Task { try await loopback.connection.call(wait, ByteBuffer(), options: Loopback.options(timeout: nil)) }
+      let task = Task {
+        try await loopback.connection.call(wait, ByteBuffer(), options: Loopback.options(timeout: nil))
+      }
       try await tally.reaches(1, "started")
       task.cancel()
       let error = await #expect(throws: DFSError.self) { try await task.value }
@@ -118,7 +123,8 @@ struct `The end of a call` {
     try await Loopback.run { loopback in
       let task = Task {
         withUnsafeCurrentTask { $0?.cancel() }
-        return try await loopback.connection.call(Echo.hang, ByteBuffer(), options: Loopback.options(timeout: nil))
+        return try await loopback.connection.call(
+          Echo.hang, ByteBuffer(), options: Loopback.options(timeout: nil))
       }
       let error = await #expect(throws: DFSError.self) { try await task.value }
       #expect(error?.code == .cancelled)
@@ -211,10 +217,12 @@ struct `The end of a call` {
       outer.handle(Echo.unary) { request, context in
         #expect(CallContext.current?.path == Echo.unary.path)
         seen.withLockedValue { $0.append(context) }
-        return try await back.connection.call(Echo.unary, request, options: Loopback.options(timeout: .seconds(3000)))
+        return try await back.connection.call(
+          Echo.unary, request, options: Loopback.options(timeout: .seconds(3000)))
       }
       try await Loopback.run(router: outer) { front in
-        _ = try await front.connection.call(Echo.unary, ByteBuffer(), options: Loopback.options(timeout: .seconds(30)))
+        _ = try await front.connection.call(
+          Echo.unary, ByteBuffer(), options: Loopback.options(timeout: .seconds(30)))
       }
     }
     let contexts = seen.withLockedValue { $0 }

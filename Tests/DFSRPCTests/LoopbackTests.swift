@@ -19,7 +19,8 @@ struct `Calls over a real socket` {
   @Test func `a server stream arrives whole and in order`() async throws {
     try await Loopback.run { loopback in
       let request = ByteBuffer.pattern(1000)
-      let count = try await loopback.connection.call(Echo.split, request, options: Loopback.options()) { reader in
+      let count = try await loopback.connection.call(Echo.split, request, options: Loopback.options()) {
+        reader in
         var count = 0
         while let message = try await reader.next() {
           #expect(message == request)

@@ -40,8 +40,8 @@ struct RawPeer {
     setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &timeout, socklen_t(MemoryLayout<timeval>.size))
   }
 
-  /// Listens on a port of the kernel's choice and hands the first connection to `body`, on a thread of its own, while
-  /// `client` runs with that port. Without a body nothing is ever accepted.
+  /// Listens on a port of the kernel's choice and hands the first connection to `body`, on a thread of
+  /// its own, while `client` runs with that port. Without a body nothing is ever accepted.
   static func serve<Result: Sendable>(
     _ body: (@Sendable (RawPeer) throws -> Void)?, client: @Sendable (Int) async throws -> Result
   ) async throws -> Result {

@@ -48,7 +48,8 @@ struct `A peer that goes quiet` {
       configuration.connectTimeout = .milliseconds(200)
       do {
         _ = try await RPCConnection.connect(
-          to: Endpoint(host: "127.0.0.1", port: port), configuration: configuration, on: loops.next(), loops: loops,
+          to: Endpoint(host: "127.0.0.1", port: port), configuration: configuration, on: loops.next(),
+          loops: loops,
           logger: logger)
         return nil as DFSError.Code?
       } catch { return (error as? DFSError)?.code }
@@ -75,7 +76,9 @@ struct `A peer that goes quiet` {
   }
 
   /// A frame that HTTP/2 has announced waits for the socket when its stream is given up.
-  @Test func `a writer that is cancelled behind a full socket is reset, and the connection goes on`() async throws {
+  @Test func `a writer that is cancelled behind a full socket is reset, and the connection goes on`()
+    async throws
+  {
     let loops = NetworkLoops(count: 1)
     let isFull = Gate()
     let wasReset = try await RawPeer.serve { peer in

@@ -106,7 +106,8 @@ import Testing
       connections[index].unread += received
       let consumed = Int.random(in: 0...connections[index].unread, using: &random)
       connections[index].unread -= consumed
-      let given = connections[index].credit.consumed(consumed, target: min(64 << 20, budget.share())) { wanted in
+      let given = connections[index].credit.consumed(consumed, target: min(64 << 20, budget.share())) {
+        wanted in
         guard wanted >= 0 else {
           budget.give(-wanted)
           return wanted

@@ -35,7 +35,8 @@ import Testing
         default:
           let start = Int.random(in: 0..<90_000, using: &random)
           let end = start + Int.random(in: 0...9000, using: &random)
-          queue.append(.file(try FileSlice(FileRegion(fileHandle: handle, readerIndex: start, endIndex: end))))
+          queue.append(
+            .file(try FileSlice(FileRegion(fileHandle: handle, readerIndex: start, endIndex: end))))
           expected += content[start..<end]
         }
       }

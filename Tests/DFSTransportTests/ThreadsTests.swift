@@ -38,7 +38,9 @@ struct `Loops and threads` {
     await loops.shutdown()
   }
 
-  @Test func `blocking work returns, throws, is skipped when cancelled, and refused when too much waits`() async throws {
+  @Test func `blocking work returns, throws, is skipped when cancelled, and refused when too much waits`()
+    async throws
+  {
     let threads = BlockingThreads(count: 1, name: "test", queueLimit: 1)
     #expect(try await threads.run { 7 } == 7)
     await #expect(throws: DFSError.self) { try await threads.run { throw DFSError(.corrupt, "as asked") } }

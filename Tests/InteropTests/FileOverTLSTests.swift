@@ -43,7 +43,8 @@ import Testing
     client.security = try TLSContext(clientTrusting: .authorities(file: certificates.authority))
     let connection = try await RPCConnection.connect(
       to: endpoint, configuration: client, on: loops.next(), loops: loops, logger: logger)
-    let method = ServerStreamingMethod(path: "/test.Files/Get", retry: .never, request: bytes, response: bytes)
+    let method = ServerStreamingMethod(
+      path: "/test.Files/Get", retry: .never, request: bytes, response: bytes)
     let options = ClientCallOptions(CallOptions(timeout: .seconds(30)), maxResponse: .mib(4))
     try await connection.call(method, ByteBuffer(), options: options) { reader in
       for start in 0..<10 {
