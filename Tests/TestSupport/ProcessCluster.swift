@@ -7,6 +7,7 @@ package actor ProcessCluster {
   package nonisolated let coordinatorPort: Int
   package nonisolated let datanodePorts: [Int]
   private nonisolated let settings: Settings
+  private nonisolated let namespace: NetworkNamespace?
   private var coordinator: StartedProgram?
   private var datanodes: [Int: StartedProgram] = [:]
 
@@ -16,8 +17,12 @@ package actor ProcessCluster {
     package var datanodeArguments: [String] = []
     /// Per datanode, for example another data directory.
     package var extraArguments: [Int: [String]] = [:]
-    /// Runs each server under another program, for example `strace`.
+    /// Runs each server under another program, for example `strace`; `NAME` stands for the server's name.
     package var wrapper: [String] = []
+    /// The same for single datanodes, inside of `wrapper`.
+    package var datanodeWrappers: [Int: [String]] = [:]
+    /// Runs everything, clients too, in a network namespace of its own, where packets may be dropped.
+    package var isolated = false
     package init() {}
     package init(datanodes: Int) { self.datanodes = datanodes }
   }
@@ -33,6 +38,7 @@ package actor ProcessCluster {
   package init(_ settings: Settings = Settings()) throws {
     directory = try TemporaryDirectory("dfs-cluster")
     self.settings = settings
+    namespace = settings.isolated ? try NetworkNamespace() : nil
     let ports = try freePorts(settings.datanodes + 1)
     coordinatorPort = ports[0]
     datanodePorts = Array(ports.dropFirst())
@@ -51,21 +57,23 @@ package actor ProcessCluster {
 
   package func startCoordinator() throws {
     coordinator = try launch(
-      "coordinator",
+      "coordinator", [],
       ["coordinator", "--listen", coordinatorAddress, "--data", coordinatorDirectory] + settings.coordinatorArguments)
   }
 
   package func startDatanode(_ number: Int) throws {
     datanodes[number] = try launch(
-      "datanode-\(number)",
+      "datanode-\(number)", settings.datanodeWrappers[number] ?? [],
       [
         "datanode", "--listen", "127.0.0.1:\(datanodePorts[number])", "--data", dataDirectory(ofDatanode: number),
         "--coordinators", coordinatorAddress,
       ] + settings.datanodeArguments + (settings.extraArguments[number] ?? []))
   }
 
-  private func launch(_ name: String, _ arguments: [String]) throws -> StartedProgram {
-    let command = settings.wrapper.map { $0.replacingOccurrences(of: "NAME", with: name) } + [Self.program] + arguments
+  private func launch(_ name: String, _ wrapper: [String], _ arguments: [String]) throws -> StartedProgram {
+    let command =
+      (namespace?.wrapper ?? []) + settings.wrapper.map { $0.replacingOccurrences(of: "NAME", with: name) } + wrapper
+      + [Self.program] + arguments
     let log = "\(directory.path)/\(name).log"
     return try StartedProgram(
       command[0], Array(command.dropFirst()), environment: ["LOG_LEVEL": "info"], output: log, errors: log)
@@ -132,17 +140,32 @@ package actor ProcessCluster {
     _ arguments: [String], environment: [String: String] = [:], input: Data? = nil, outputFile: String? = nil,
     limit: Duration = .seconds(120)
   ) async throws -> ProgramRun {
-    try await ProgramRun.run(
-      Self.program, arguments,
+    let command = (namespace?.wrapper ?? []) + [Self.program] + arguments
+    return try await ProgramRun.run(
+      command[0], Array(command.dropFirst()),
       environment: ["DFS_COORDINATORS": coordinatorAddress].merging(environment) { $1 }, input: input,
       outputFile: outputFile, limit: limit)
   }
 
   /// Starts a client command that goes on beside the test.
   package nonisolated func startClient(_ arguments: [String], log: String) throws -> StartedProgram {
-    try StartedProgram(
-      Self.program, arguments, environment: ["DFS_COORDINATORS": coordinatorAddress],
+    let command = (namespace?.wrapper ?? []) + [Self.program] + arguments
+    return try StartedProgram(
+      command[0], Array(command.dropFirst()), environment: ["DFS_COORDINATORS": coordinatorAddress],
       output: "\(directory.path)/\(log)", errors: "\(directory.path)/\(log)")
+  }
+
+  /// Drops every packet that processes of this user send, on an isolated cluster; `nil` lets all pass again.
+  package nonisolated func cutOff(user: Int?) async throws {
+    guard let namespace else { preconditionFailure("only an isolated cluster can be cut") }
+    try await namespace.cutOff(user: user)
+  }
+
+  /// The object that `dfsd status --json` prints.
+  package nonisolated func status() async throws -> [String: Any] {
+    let run = try await dfsd(["status", "--json"], limit: .seconds(30))
+    let object = try JSONSerialization.jsonObject(with: Data(run.output.utf8))
+    return object as? [String: Any] ?? [:]
   }
 
   /// The last lines of every log, for the message of a failed test.
