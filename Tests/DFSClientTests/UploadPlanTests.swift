@@ -244,6 +244,20 @@ struct UploadPlanTests {
     #expect(writes(try steps(&plan)).count == 8)
   }
 
+  @Test func `nothing wakes an upload for what only a report can settle`() throws {
+    var plan = plan(chunks: 4, slots: slots(0..<8), limits: limits(inFlight: 2))
+    _ = try steps(&plan, at: start)
+    // Both places in flight are taken when the failed chunk is due, and the renewal is on its way.
+    plan.writeFailed(0, group: GroupID(rawValue: 0), former: nil, DFSError(.unavailable, "no"), now: start)
+    let late = start + .seconds(3600)
+    let last = try steps(&plan, at: late).last
+    guard case .wait(let until) = last else {
+      Issue.record("the plan does not wait: \(String(describing: last))")
+      return
+    }
+    #expect(until > late)
+  }
+
   @Test func `every order of successes and failures ends in a complete commit`() throws {
     var random = SeededGenerator()
     for _ in 0..<200 {

@@ -8,7 +8,7 @@ import Testing
     var settings = ProcessCluster.Settings(datanodes: 4)
     settings.coordinatorArguments = ["--set", "coordinator.reap_grace=1s"]
     settings.datanodeArguments = ["--set", "datanode.reserve=16MiB"]
-    settings.extraArguments[3] = ["--data", disk.path + "/data"]
+    settings.dataDirectories[3] = disk.path + "/data"
     let cluster = try ProcessCluster(settings)
     try await cluster.start()
     var files = try LocalFiles()
@@ -33,10 +33,12 @@ import Testing
 
   @Test func `because a sync fails: the disk is out of use, the put goes on with the others`() async throws {
     var settings = ProcessCluster.Settings()
-    // The identity and the first epochs are synced while the node starts; chunks come later.
+    // The identity and the first epochs are synced while the node starts; chunks come later. strace counts by thread, so
+    // one does all the work.
+    settings.datanodeArguments = ["--set", "datanode.disk_threads=1"]
     settings.datanodeWrappers[1] = [
-      "/usr/bin/strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync", "-e",
-      "inject=fdatasync:error=EIO:when=20+",
+      "/usr/bin/strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync", "-e",
+      "inject=fdatasync:error=EIO:when=14+",
     ]
     let cluster = try ProcessCluster(settings)
     try await cluster.start()

@@ -7,7 +7,7 @@ import Testing
     let traces = try TemporaryDirectory("dfs-traces")
     var settings = ProcessCluster.Settings()
     settings.wrapper = [
-      "/usr/bin/strace", "-f", "-qq", "-ttt", "-y", "-e", "trace=fdatasync,fsync", "-o", traces.path + "/NAME",
+      "/usr/bin/strace", "-D", "-f", "-qq", "-ttt", "-y", "-e", "trace=fdatasync,fsync", "-o", traces.path + "/NAME",
     ]
     let cluster = try ProcessCluster(settings)
     try await cluster.start()

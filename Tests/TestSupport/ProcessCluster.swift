@@ -15,8 +15,8 @@ package actor ProcessCluster {
     package var datanodes = 3
     package var coordinatorArguments: [String] = []
     package var datanodeArguments: [String] = []
-    /// Per datanode, for example another data directory.
-    package var extraArguments: [Int: [String]] = [:]
+    /// Data directories that lie elsewhere than in the cluster's own.
+    package var dataDirectories: [Int: String] = [:]
     /// Runs each server under another program, for example `strace`; `NAME` stands for the server's name.
     package var wrapper: [String] = []
     /// The same for single datanodes, inside of `wrapper`.
@@ -45,7 +45,9 @@ package actor ProcessCluster {
   }
 
   package nonisolated var coordinatorAddress: String { "127.0.0.1:\(coordinatorPort)" }
-  package nonisolated func dataDirectory(ofDatanode number: Int) -> String { "\(directory.path)/datanode-\(number)" }
+  package nonisolated func dataDirectory(ofDatanode number: Int) -> String {
+    settings.dataDirectories[number] ?? "\(directory.path)/datanode-\(number)"
+  }
   package nonisolated var coordinatorDirectory: String { "\(directory.path)/coordinator" }
 
   /// Starts everything and waits until `status` sees all datanodes.
@@ -67,7 +69,7 @@ package actor ProcessCluster {
       [
         "datanode", "--listen", "127.0.0.1:\(datanodePorts[number])", "--data", dataDirectory(ofDatanode: number),
         "--coordinators", coordinatorAddress,
-      ] + settings.datanodeArguments + (settings.extraArguments[number] ?? []))
+      ] + settings.datanodeArguments)
   }
 
   private func launch(_ name: String, _ wrapper: [String], _ arguments: [String]) throws -> StartedProgram {

@@ -124,7 +124,7 @@ struct UploadPlan: Sendable {
     if let step = fillStep() { return step }
     if let step = writeStep(now: now, canWrite: canWrite) { return step }
     if let step = commitStep() { return step }
-    return .wait(until: wakeTime())
+    return .wait(until: wakeTime(now: now))
   }
 
   private mutating func sealStep() -> Step? {
@@ -189,9 +189,11 @@ struct UploadPlan: Sendable {
         lastSegment: chunks))
   }
 
-  private func wakeTime() -> Instant {
-    let due = again.values.map(\.notBefore).min()
-    return min(due ?? renewAt, renewAt)
+  /// What is due already waits for a report, such as that of a renewal or of a free place in flight: to wake for it
+  /// would be to spin.
+  private func wakeTime(now: Instant) -> Instant {
+    let times = again.values.map(\.notBefore) + (isRenewing ? [] : [renewAt])
+    return times.filter { $0 > now }.min() ?? now + limits.patience
   }
 
   // MARK: What happened
