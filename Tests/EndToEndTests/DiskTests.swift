@@ -4,29 +4,32 @@ import Testing
 
 @Suite(.enabled(if: isRoot, "mounting an image and tracing need root")) struct `A disk fails` {
   @Test func `because it is full: the node refuses politely, others take over, deletes still work`() async throws {
-    let disk = try LoopDisk(mebibytes: 160)
+    // Equal disks, for a small one would get next to no chunks.
+    let disks = try (0..<4).map { _ in try LoopDisk(mebibytes: 500) }
     var settings = ProcessCluster.Settings(datanodes: 4)
-    settings.coordinatorArguments = ["--set", "coordinator.reap_grace=1s"]
+    settings.coordinatorArguments = ["--set", "coordinator.reap_grace=1s", "--set", "coordinator.pin_lease=5s"]
     settings.datanodeArguments = ["--set", "datanode.reserve=16MiB"]
-    settings.dataDirectories[3] = disk.path + "/data"
+    for (number, disk) in disks.enumerated() { settings.dataDirectories[number] = disk.path + "/data" }
     let cluster = try ProcessCluster(settings)
     try await cluster.start()
     var files = try LocalFiles()
     let source = try files.make("source", bytes: 40 << 20)
-    for number in 0..<8 {
+    for number in 0..<2 { expectSuccess(try await cluster.dfsd(["put", source, "/file-\(number)"]), cluster) }
+    #expect(chunkFiles(in: disks[3].path + "/data").count > 0)
+    try disks[3].fill()
+    for number in 2..<6 {
       expectSuccess(try await cluster.dfsd(["put", source, "/file-\(number)"]), cluster)
     }
-    #expect(chunkFiles(in: disk.path + "/data").count > 0, "the small disk was never used")
-    for number in 0..<8 {
+    for number in 0..<6 {
       expectSuccess(try await cluster.dfsd(["get", "/file-\(number)", files.path("target")]), cluster)
       try expectSameBytes(source, files.path("target"))
     }
-    for number in 0..<8 { expectSuccess(try await cluster.dfsd(["rm", "/file-\(number)"]), cluster) }
+    for number in 0..<6 { expectSuccess(try await cluster.dfsd(["rm", "/file-\(number)"]), cluster) }
     let end = ContinuousClock.now.advanced(by: .seconds(60))
-    while !chunkFiles(in: disk.path + "/data").isEmpty, ContinuousClock.now < end {
+    while !chunkFiles(in: disks[3].path + "/data").isEmpty, ContinuousClock.now < end {
       try await Task.sleep(for: .milliseconds(500))
     }
-    #expect(chunkFiles(in: disk.path + "/data").isEmpty, "\(cluster.logs())")
+    #expect(chunkFiles(in: disks[3].path + "/data").isEmpty, "\(cluster.logs())")
     #expect(await cluster.datanodePID(3).map { kill($0, 0) } == 0, "the node with the full disk ended")
     _ = try await cluster.stop()
   }
@@ -64,7 +67,7 @@ import Testing
 
   @Test func `deleted files give their space back, large chunks and small ones`() async throws {
     var settings = ProcessCluster.Settings()
-    settings.coordinatorArguments = ["--set", "coordinator.reap_grace=1s"]
+    settings.coordinatorArguments = ["--set", "coordinator.reap_grace=1s", "--set", "coordinator.pin_lease=5s"]
     let cluster = try ProcessCluster(settings)
     try await cluster.start()
     var files = try LocalFiles()
@@ -107,6 +110,16 @@ private final class LoopDisk: Sendable {
   }
 
   deinit { try? Self.run(["umount", "-l", path]) }
+
+  /// Leaves not one block free.
+  func fill() throws {
+    let filler = Process()
+    filler.executableURL = URL(fileURLWithPath: "/bin/dd")
+    filler.arguments = ["if=/dev/zero", "of=\(path)/filler", "bs=1M", "status=none"]
+    filler.standardError = FileHandle.nullDevice
+    try filler.run()
+    filler.waitUntilExit()
+  }
 
   private static func run(_ command: [String]) throws {
     let process = Process()
