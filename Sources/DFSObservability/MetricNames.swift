@@ -21,6 +21,13 @@ package enum MetricNames {
   package static let datanodeStragglersTotal = "dfs_datanode_stragglers_total"
   package static let datanodeSyncSeconds = "dfs_datanode_sync_seconds"
 
+  // Client
+  package static let clientUploadedBytes = "dfs_client_uploaded_bytes"
+  package static let clientDownloadedBytes = "dfs_client_downloaded_bytes"
+  package static let clientRewrittenChunksTotal = "dfs_client_rewritten_chunks_total"
+  package static let clientFailedReplicasTotal = "dfs_client_failed_replicas_total"
+  package static let clientHedgedReadsTotal = "dfs_client_hedged_reads_total"
+
   // Calls, both roles
   package static let rpcHandledCalls = "dfs_rpc_handled_calls"
   package static let rpcFailedCalls = "dfs_rpc_failed_calls"

@@ -26,6 +26,7 @@ final class ClusterConnection: Sendable {
   /// Reads, writes and hashes of local files.
   let threads: BlockingThreads
   let logger: Logger
+  let metrics = ClientMetrics()
   private let coordinator: RPCChannel
   private let nodes: NodeChannels
   private let knowledge = NIOLockedValueBox(Knowledge())

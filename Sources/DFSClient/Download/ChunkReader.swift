@@ -89,6 +89,7 @@ struct ChunkReader: Sendable {
         for (node, error) in failures {
           connection.logger.info(
             "a replica failed", metadata: ["chunk": "\(chunk.id)", "node": "\(node)", "error": "\(error)"])
+          connection.metrics.failedReplicas.increment()
           plan.failed(node, error)
         }
       }
@@ -145,6 +146,7 @@ struct ChunkReader: Sendable {
           failures.append((node, error))
         case .timeToLook:
           if let attempt = hedge, shared.withLockedValue({ $0.winner == nil }), connection.withKnowledge({ $0.hedges.take() }) {
+            connection.metrics.hedgedReads.increment()
             start(attempt)
           }
           hedge = nil
@@ -277,6 +279,7 @@ struct ChunkReader: Sendable {
       try verify(bytes, at: offset, of: id, leaves)
       do { try sink.onThread?(wanted.lowerBound, part) } catch { throw SinkFailure(error) }
     }
+    connection.metrics.downloadedBytes.increment(by: part.readableBytes)
     do { try await sink.deliver?(wanted.lowerBound, part) } catch { throw SinkFailure(error) }
   }
 

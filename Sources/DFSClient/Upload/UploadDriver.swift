@@ -114,10 +114,12 @@ struct UploadDriver: Sendable {
       plan.wrote(position, chunk, now: .now)
       source.release(position)
       done += Int64(chunk.length)
+      connection.metrics.uploadedBytes.increment(by: Int(chunk.length))
       progress?(TransferProgress(done: ByteCount(min(done, source.length ?? done)), total: source.length.map { ByteCount($0) }))
     case .writeFailed(let position, let slot, let former, let error):
       connection.logger.info(
         "a chunk is written again", metadata: ["upload": "\(upload)", "index": "\(slot.index)", "error": "\(error)"])
+      connection.metrics.rewrittenChunks.increment()
       plan.writeFailed(position, group: slot.group, former: former, error, now: .now)
     case .allocated(let slots): plan.allocated(slots, now: .now)
     case .sealed(let segment): plan.sealed(segment)

@@ -43,6 +43,7 @@ struct Uploader: Sendable {
         return request
       }
       connection.saw(revision: answer.revision)
+      connection.metrics.uploadedBytes.increment(by: content.readableBytes)
       progress?(TransferProgress(done: ByteCount(content.readableBytes), total: ByteCount(content.readableBytes)))
       let stored = try FileAttributes(answer.attributes)
       return UploadReceipt(attributes: stored, replicas: stored.replicas, rewrittenChunks: 0)

@@ -61,10 +61,18 @@ struct PutCommand: AsyncParsableCommand {
     options.chunkSize = try parsedChunkSize()
     if ifAbsent { options.condition = .ifAbsent }
     if let ifRevision { options.condition = .ifRevision(Revision(rawValue: ifRevision)) }
+    // What is wrong here is told without asking the cluster.
+    for source in sources where source != "-" { _ = try LocalEntry(source, following: true) }
     let command = self
     try await client.withClient { [options] client in
       let work = try await command.plan(target, client)
-      try await TreeUpload(client: client, options: options, json: command.json).run(work)
+      do {
+        try await TreeUpload(client: client, options: options, json: command.json).run(work)
+      } catch var error as DFSError where error.code == .notFound && !options.makeParents {
+        // The sources were there a moment ago, so it is the target's directory that is missing.
+        error.message += "; add -p to create missing directories"
+        throw error
+      }
     }
   }
 
