@@ -56,8 +56,8 @@ struct CoordinatorRetryTests {
   @Test func `a request id begins with the highest revision seen`() {
     var ids = RequestIDs()
     var random = SeededGenerator(seed: 1)
-    ids.saw(Revision(rawValue: 7))
-    ids.saw(Revision(rawValue: 3))
+    ids.saw(Revision(rawValue: 7), now: start)
+    ids.saw(Revision(rawValue: 3), now: start)
     let first = ids.next(using: &random)
     let second = ids.next(using: &random)
     #expect(first.seen.rawValue == 7 && first != second)

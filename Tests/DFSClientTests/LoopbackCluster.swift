@@ -199,6 +199,7 @@ final class LoopbackCluster: Sendable {
       return WireReportReplicasResponse()
     }
     router.handle(CoordinatorMethods.stat) { [self] request, _ in
+      if request.path == "/" { return WireStatResponse.with { $0.revision = 1 } }
       guard let file = state.withLockedValue({ $0.files[request.path] }) else {
         throw DFSError(.notFound, "\(request.path) does not exist", metadata: ["path": request.path])
       }

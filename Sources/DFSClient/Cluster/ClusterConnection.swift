@@ -58,7 +58,7 @@ final class ClusterConnection: Sendable {
   }
 
   func saw(revision: UInt64) {
-    knowledge.withLockedValue { $0.requestIDs.saw(Revision(rawValue: revision)) }
+    knowledge.withLockedValue { $0.requestIDs.saw(Revision(rawValue: revision), now: .now) }
   }
 
   func learn(groups: [WireGroup], nodes: [WireNodeAddress]) {
@@ -141,10 +141,19 @@ final class ClusterConnection: Sendable {
   func mutate<Request, Response>(
     _ method: UnaryMethod<Request, Response>, patience: Duration? = nil, _ request: (WireRequestId) -> Request
   ) async throws -> Response {
+    try await freshenRevision()
     let message = request(WireRequestId(newRequestID()))
     return try await persist(.mutation, patience) { [coordinator] options in
       try await coordinator.call(method, message, options: options)
     }
+  }
+
+  /// Sees the present revision when the last one is too old for a new request id.
+  private func freshenRevision() async throws {
+    guard knowledge.withLockedValue({ !$0.requestIDs.isFresh(now: .now) }) else { return }
+    var request = WireStatRequest()
+    request.path = "/"
+    saw(revision: try await read(CoordinatorMethods.stat, request).revision)
   }
 
   /// One attempt may take so long; a lost packet is noticed earlier by the connection.
