@@ -71,7 +71,7 @@ final class ChannelLane: Sendable {
 
   /// The connection, once there is one. Throws why there is none: at once or after a round of attempts when
   /// `.failFast`; at the deadline; `.cancelled` when the task is.
-  func link(_ patience: Patience, deadline: ContinuousClock.Instant?) async throws -> Link {
+  nonisolated(nonsending) func link(_ patience: Patience, deadline: ContinuousClock.Instant?) async throws -> Link {
     if let link = state.withLock({ $0.channel.current }), link.connection.isUsable { return link }
     let id = state.withLock { $0.nextID() }
     return try await withTaskCancellationHandler {

@@ -67,7 +67,7 @@ package final class RPCChannel: Sendable {
     home = lanes.first { $0.executor === homeLoop }?.lane ?? lane(homeLoop)
   }
 
-  package func call<Request, Response>(
+  nonisolated(nonsending) package func call<Request, Response>(
     _ method: UnaryMethod<Request, Response>, _ request: Request, options: CallOptions = CallOptions()
   ) async throws -> Response {
     try await intercepted(method.path, options) { options in
@@ -77,7 +77,7 @@ package final class RPCChannel: Sendable {
     }
   }
 
-  package func call<Request, Response, Result>(
+  nonisolated(nonsending) package func call<Request, Response, Result>(
     _ method: ServerStreamingMethod<Request, Response>, _ request: Request,
     options: CallOptions = CallOptions(), _ body: (MessageReader<Response>) async throws -> Result
   ) async throws -> Result {
@@ -87,7 +87,7 @@ package final class RPCChannel: Sendable {
     }
   }
 
-  package func call<Request, Response>(
+  nonisolated(nonsending) package func call<Request, Response>(
     _ method: ClientStreamingMethod<Request, Response>, options: CallOptions = CallOptions(),
     _ body: (MessageWriter<Request>) async throws -> Void
   ) async throws -> Response {
@@ -97,7 +97,7 @@ package final class RPCChannel: Sendable {
     }
   }
 
-  package func call<Request, Response, Result>(
+  nonisolated(nonsending) package func call<Request, Response, Result>(
     _ method: BidirectionalMethod<Request, Response>, options: CallOptions = CallOptions(),
     _ body: (MessageWriter<Request>, MessageReader<Response>) async throws -> Result
   ) async throws -> Result {
@@ -119,8 +119,9 @@ package final class RPCChannel: Sendable {
     return lanes.first { $0.executor === current }?.lane ?? home
   }
 
-  private func intercepted<Result>(
-    _ path: String, _ options: CallOptions, from index: Int = 0, _ body: (CallOptions) async throws -> Result
+  nonisolated(nonsending) private func intercepted<Result>(
+    _ path: String, _ options: CallOptions, from index: Int = 0,
+    _ body: nonisolated(nonsending) (CallOptions) async throws -> Result
   ) async throws -> Result {
     guard index < interceptors.count else { return try await body(options) }
     return try await interceptors[index].intercept(path, options) {
@@ -128,14 +129,14 @@ package final class RPCChannel: Sendable {
     }
   }
 
-  private func link(_ options: CallOptions) async throws -> (ChannelLane.Link, ClientCallOptions) {
+  nonisolated(nonsending) private func link(_ options: CallOptions) async throws -> (ChannelLane.Link, ClientCallOptions) {
     let call = ClientCallOptions(options, maxResponse: maxResponse)
     return (try await lane.link(options.waitForReady ? .waitForReady : .failFast, deadline: call.deadline), call)
   }
 
-  private func attempts<Response>(
+  nonisolated(nonsending) private func attempts<Response>(
     _ retry: Retry, _ options: CallOptions,
-    _ attempt: (ChannelLane.Link, ClientCallOptions) async throws -> Response
+    _ attempt: nonisolated(nonsending) (ChannelLane.Link, ClientCallOptions) async throws -> Response
   ) async throws -> Response {
     let call = ClientCallOptions(options, maxResponse: maxResponse)
     var waits = policy.backoff

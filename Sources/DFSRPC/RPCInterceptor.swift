@@ -8,8 +8,8 @@ package protocol ServerInterceptor: Sendable {
 /// Runs around every call of a channel, retries included. Several nest, the first outermost.
 package protocol ClientInterceptor: Sendable {
   /// Calls `next` once, with the options as they are or changed. `next` throws how the call failed.
-  func intercept<Result>(
-    _ path: String, _ options: CallOptions, _ next: (CallOptions) async throws -> Result
+  nonisolated(nonsending) func intercept<Result>(
+    _ path: String, _ options: CallOptions, _ next: nonisolated(nonsending) (CallOptions) async throws -> Result
   ) async throws -> Result
 }
 

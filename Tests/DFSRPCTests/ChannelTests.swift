@@ -221,8 +221,8 @@ private let hello = ByteBuffer(string: "hello")
   @Test func `interceptors nest, change the options, and may refuse`() async throws {
     struct Tagging: ClientInterceptor {
       let tag: String
-      func intercept<Result>(
-        _ path: String, _ options: CallOptions, _ next: (CallOptions) async throws -> Result
+      nonisolated(nonsending) func intercept<Result>(
+        _ path: String, _ options: CallOptions, _ next: nonisolated(nonsending) (CallOptions) async throws -> Result
       ) async throws -> Result {
         var options = options
         try options.metadata.append(tag, for: "x-tag")
