@@ -1,7 +1,7 @@
 import COpenSSL
 
-/// Where OpenSSL reads ciphertext from and writes it to: the buffers of the call in progress, through a BIO of
-/// our own, so that a connection's bytes are copied once on each way instead of through memory BIOs.
+/// Where OpenSSL reads ciphertext from and writes it to: the buffers of the call in progress, through a BIO
+/// of our own, so that a connection's bytes are copied once on each way instead of through memory BIOs.
 ///
 /// `input` and `output` are set only while a call of `TLSSession` runs. Output that finds no room there
 /// (handshakes, alerts, key updates) waits in `spill`.
@@ -101,7 +101,9 @@ enum TLSBufferBIO {
   }()
 
   static func make(over buffers: TLSBuffers) throws -> OpaquePointer {
-    guard let method = method.pointer, let bio = BIO_new(method) else { throw TLSFailure.outOfMemory("a BIO") }
+    guard let method = method.pointer, let bio = BIO_new(method) else {
+      throw TLSFailure.outOfMemory("a BIO")
+    }
     // SAFETY: unretained; the session that owns the buffers frees the BIO first.
     BIO_set_data(bio, Unmanaged.passUnretained(buffers).toOpaque())
     BIO_set_init(bio, 1)

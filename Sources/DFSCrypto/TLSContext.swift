@@ -16,9 +16,9 @@ package struct TLSIdentityFiles: Sendable, Hashable {
 
 /// What all TLS sessions of one server, or of one client, have in common: certificates, trust, versions.
 ///
-/// TLS 1.2 at least, 1.3 preferred; ALPN `h2` only; no renegotiation, compression or resumption. The files are
-/// read when the context is made, by `reload()`, and by `refresh()` when they have changed; sessions keep what they
-/// began with. Any thread may call.
+/// TLS 1.2 at least, 1.3 preferred; ALPN `h2` only; no renegotiation, compression or resumption. The files
+/// are read when the context is made, by `reload()`, and by `refresh()` when they have changed; sessions keep
+/// what they began with. Any thread may call.
 package final class TLSContext: Sendable {
   package enum Role: Sendable, Hashable { case server, client }
 
@@ -26,7 +26,8 @@ package final class TLSContext: Sendable {
   package enum Trust: Sendable, Hashable {
     /// Servers only: clients are not asked for certificates.
     case anyone
-    /// Those signed by an authority of this PEM file. A server demands a client certificate then (mutual TLS).
+    /// Those signed by an authority of this PEM file. A server demands a client certificate then (mutual
+    /// TLS).
     case authorities(file: String)
     /// Clients only: those signed by an authority of the operating system.
     case system
@@ -62,15 +63,15 @@ package final class TLSContext: Sendable {
     current = Mutex(try Self.load(.client, identity, trust))
   }
 
-  /// Reads the files again; sessions made from now on use what they hold. When one can not be used, throws and
-  /// goes on with what was there.
+  /// Reads the files again; sessions made from now on use what they hold. When one can not be used, throws
+  /// and goes on with what was there.
   package func reload() throws {
     let fresh = try Self.load(role, identity, trust)
     current.withLock { $0 = fresh }
   }
 
-  /// Reads the files again if one has changed. Throws as `reload()` does; a later call tries again, so a certificate
-  /// that was replaced a moment before its key does no harm. Blocks for a few system calls.
+  /// Reads the files again if one has changed. Throws as `reload()` does; a later call tries again, so a
+  /// certificate that was replaced a moment before its key does no harm. Blocks for a few system calls.
   package func refresh() throws {
     let stamps = current.withLock { $0.stamps }
     if stamps != Self.stamps(identity, trust) { try reload() }
@@ -114,8 +115,8 @@ private struct FileStamp: Equatable {
 }
 
 /// An `SSL_CTX`, freed with its last user.
-// SAFETY: the pointer never changes, and OpenSSL counts references to an SSL_CTX and locks inside it; it is only
-// configured in `init`, before any other thread knows it.
+// SAFETY: the pointer never changes, and OpenSSL counts references to an SSL_CTX and locks inside it; it is
+// only configured in `init`, before any other thread knows it.
 final class SharedContext: @unchecked Sendable {
   let pointer: OpaquePointer
 
@@ -189,12 +190,14 @@ final class SharedContext: @unchecked Sendable {
         guard let chosen, let chosenCount, let offered else { return SSL_TLSEXT_ERR_ALERT_FATAL }
         var position = 0
         let end = Int(offeredCount)
-        // SAFETY: OpenSSL offers `offeredCount` bytes and has checked that the lengths inside fit; the answer must
-        // point into the offer or live for ever, so it points into the offer.
+        // SAFETY: OpenSSL offers `offeredCount` bytes and has checked that the lengths inside fit; the answer
+        // must point into the offer or live for ever, so it points into the offer.
         while position < end {
           let count = Int(offered[position])
           guard position + 1 + count <= end else { break }
-          if count == 2, offered[position + 1] == SharedContext.h2[1], offered[position + 2] == SharedContext.h2[2] {
+          if count == 2, offered[position + 1] == SharedContext.h2[1],
+            offered[position + 2] == SharedContext.h2[2]
+          {
             chosen.pointee = offered + position + 1
             chosenCount.pointee = 2
             return SSL_TLSEXT_ERR_OK

@@ -30,8 +30,8 @@ enum TLSFailure {
     DFSError(.internal, "OpenSSL can not make \(what): \(takeErrors()?.text ?? "no reason given")")
   }
 
-  /// Why a handshake or a record failed. Failing certificates are `.unauthenticated`, as another attempt changes
-  /// nothing; everything else is `.unavailable`: this connection is lost.
+  /// Why a handshake or a record failed. Failing certificates are `.unauthenticated`, as another attempt
+  /// changes nothing; everything else is `.unavailable`: this connection is lost.
   static func session(_ session: OpaquePointer, role: TLSContext.Role) -> DFSError {
     let peer = role == .server ? "client" : "server"
     let error = takeErrors()

@@ -29,7 +29,9 @@ package struct TLSPeer: Sendable, Hashable {
       let names = OpaquePointer(raw)
       defer { GENERAL_NAMES_free(names) }
       for index in 0..<dfs_general_name_count(names) {
-        guard let name = dfs_general_name(names, index), let text = dfs_general_name_text(name) else { continue }
+        guard let name = dfs_general_name(names, index), let text = dfs_general_name_text(name) else {
+          continue
+        }
         switch name.pointee.type {
         case GEN_DNS: dnsNames += Self.text(Self.bytes(of: text)).map { [$0] } ?? []
         case GEN_URI: uris += Self.text(Self.bytes(of: text)).map { [$0] } ?? []

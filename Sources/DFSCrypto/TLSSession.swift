@@ -4,8 +4,8 @@ package import DFSCore
 /// The TLS of one connection: ciphertext in, plaintext out, and back. It knows no socket; whoever owns the
 /// connection moves the bytes. Confined to that owner: not `Sendable`.
 ///
-/// Every call may leave output behind (handshake, alert, key update): send `pendingOutput` after each one, also
-/// after a failure, so that the peer learns of it.
+/// Every call may leave output behind (handshake, alert, key update): send `pendingOutput` after each one,
+/// also after a failure, so that the peer learns of it.
 package final class TLSSession {
   package enum State: Sendable, Hashable {
     case handshaking
@@ -63,10 +63,12 @@ package final class TLSSession {
   /// Begins a client's handshake: leaves the first message in `pendingOutput`.
   package func start() { advanceHandshake() }
 
-  /// Takes all of `ciphertext` and writes what it decrypts to `plaintext`, which has `plaintextBound` bytes of
-  /// room; gives the number of bytes written. Whatever happens shows in `state`; plaintext that arrived before a
-  /// failure is delivered.
-  package func receive(_ ciphertext: UnsafeRawBufferPointer, into plaintext: UnsafeMutableRawBufferPointer) -> Int {
+  /// Takes all of `ciphertext` and writes what it decrypts to `plaintext`, which has `plaintextBound` bytes
+  /// of room; gives the number of bytes written. Whatever happens shows in `state`; plaintext that arrived
+  /// before a failure is delivered.
+  package func receive(_ ciphertext: UnsafeRawBufferPointer, into plaintext: UnsafeMutableRawBufferPointer)
+    -> Int
+  {
     precondition(
       plaintext.count >= Self.plaintextBound(ciphertext: ciphertext.count), "the plaintext needs more room")
     guard state != .failed else { return 0 }
@@ -76,8 +78,8 @@ package final class TLSSession {
     }
   }
 
-  /// Tells the session that the connection can bring no more. In a handshake that is a failure; later it is one
-  /// unless the peer had closed the session before.
+  /// Tells the session that the connection can bring no more. In a handshake that is a failure; later it is
+  /// one unless the peer had closed the session before.
   package func receiveEnd() {
     buffers.inputHasEnded = true
     switch state {
@@ -91,7 +93,9 @@ package final class TLSSession {
     ERR_clear_error()
     let result = SSL_do_handshake(session)
     guard result == 1 else {
-      if SSL_get_error(session, result) != SSL_ERROR_WANT_READ { fail(TLSFailure.session(session, role: role)) }
+      if SSL_get_error(session, result) != SSL_ERROR_WANT_READ {
+        fail(TLSFailure.session(session, role: role))
+      }
       return
     }
     var chosen: UnsafePointer<UInt8>?
@@ -99,11 +103,14 @@ package final class TLSSession {
     SSL_get0_alpn_selected(session, &chosen, &count)
     guard let chosen, count > 0 else {
       // A peer without ALPN would be spoken to in HTTP/2 by mere hope.
-      fail(DFSError(.unavailable, "the \(role == .server ? "client" : "server") does not offer HTTP/2 (ALPN \"h2\")"))
+      fail(
+        DFSError(
+          .unavailable, "the \(role == .server ? "client" : "server") does not offer HTTP/2 (ALPN \"h2\")"))
       return
     }
     // SAFETY: the session keeps these `count` bytes.
-    applicationProtocol = String(decoding: UnsafeBufferPointer(start: chosen, count: Int(count)), as: UTF8.self)
+    applicationProtocol = String(
+      decoding: UnsafeBufferPointer(start: chosen, count: Int(count)), as: UTF8.self)
     if let certificate = SSL_get1_peer_certificate(session) {
       defer { X509_free(certificate) }
       peer = TLSPeer(certificate: certificate)
@@ -150,7 +157,8 @@ package final class TLSSession {
   package func send(
     _ plaintext: UnsafeRawBufferPointer, into ciphertext: UnsafeMutableRawBufferPointer
   ) throws -> Int {
-    precondition(state == .open || state == .peerClosed, "nothing is sent before the handshake or after a failure")
+    precondition(
+      state == .open || state == .peerClosed, "nothing is sent before the handshake or after a failure")
     guard plaintext.count > 0 else { return buffers.takeSpill(into: ciphertext) }
     return try buffers.writing(to: ciphertext) {
       ERR_clear_error()
@@ -194,7 +202,8 @@ package final class TLSSession {
     ERR_clear_error()
     // A trailing dot names the same host, but is in no certificate.
     let host = name.hasSuffix(".") ? String(name.dropLast()) : name
-    guard !host.isEmpty, !host.utf8.contains(0), X509_VERIFY_PARAM_set1_host(parameters, host, host.utf8.count) == 1,
+    guard !host.isEmpty, !host.utf8.contains(0),
+      X509_VERIFY_PARAM_set1_host(parameters, host, host.utf8.count) == 1,
       dfs_ssl_set_server_name(session, host) == 1
     else {
       ERR_clear_error()

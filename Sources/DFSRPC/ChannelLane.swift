@@ -1,11 +1,11 @@
 import DFSCore
 import DFSTransport
 import Logging
+import NIOConcurrencyHelpers
 import NIOCore
-import Synchronization
 
-/// A channel's part on one loop: keeps one connection, opens another when that ends, and holds the calls that wait
-/// for one. What to do is `ChannelState`'s decision; this does it. Any thread may call.
+/// A channel's part on one loop: keeps one connection, opens another when that ends, and holds the calls that
+/// wait for one. What to do is `ChannelState`'s decision; this does it. Any thread may call.
 ///
 /// While the state is connecting there is an opener, the one task that opens connections. It goes on through
 /// failures and pauses for as long as calls wait, and ends when none does.
@@ -54,7 +54,7 @@ final class ChannelLane: Sendable {
   private let configuration: RPCConnection.Configuration
   private let loops: NetworkLoops
   private let logger: Logger
-  private let state: Mutex<State>
+  private let state: NIOLockedValueBox<State>
 
   init(
     endpoints: [Endpoint], executor: LoopExecutor, configuration: RPCConnection.Configuration,
@@ -64,16 +64,19 @@ final class ChannelLane: Sendable {
     self.configuration = configuration
     self.loops = loops
     self.logger = logger
-    state = Mutex(State(channel: ChannelState(endpoints: endpoints, backoff: ReconnectBackoff(longest: longestBackoff))))
+    let channel = ChannelState<Link>(endpoints: endpoints, backoff: ReconnectBackoff(longest: longestBackoff))
+    state = NIOLockedValueBox(State(channel: channel))
   }
 
   // MARK: - Getting a connection
 
   /// The connection, once there is one. Throws why there is none: at once or after a round of attempts when
   /// `.failFast`; at the deadline; `.cancelled` when the task is.
-  nonisolated(nonsending) func link(_ patience: Patience, deadline: ContinuousClock.Instant?) async throws -> Link {
-    if let link = state.withLock({ $0.channel.current }), link.connection.isUsable { return link }
-    let id = state.withLock { $0.nextID() }
+  nonisolated(nonsending) func link(_ patience: Patience, deadline: ContinuousClock.Instant?) async throws
+    -> Link
+  {
+    if let link = state.withLockedValue({ $0.channel.current }), link.connection.isUsable { return link }
+    let id = state.withLockedValue { $0.nextID() }
     return try await withTaskCancellationHandler {
       try await withCheckedThrowingContinuation { park($0, id, patience, deadline) }
     } onCancel: {
@@ -89,12 +92,12 @@ final class ChannelLane: Sendable {
     let timer = deadline.map { deadline in
       executor.loop.scheduleTask(in: Self.timeLeft(until: deadline)) { [weak self] () -> Void in
         guard let self else { return }
-        let reason = state.withLock { $0.lastFailure }
+        let reason = state.withLockedValue { $0.lastFailure }
         release(id, DFSError(.deadlineExceeded, "there was no connection before the deadline", cause: reason))
       }
     }
     let waiter = Waiter(patience: patience, continuation: continuation, timer: timer)
-    let outcome: Result<Link, any Error>? = state.withLock { state in
+    let outcome: Result<Link, any Error>? = state.withLockedValue { state in
       switch ask(patience, &state) {
       case .use(let link): return .success(link)
       case .fail(let error): return .failure(error)
@@ -118,7 +121,7 @@ final class ChannelLane: Sendable {
   }
 
   private func release(_ id: UInt64, _ error: DFSError) {
-    state.withLock { $0.waiters.removeValue(forKey: id) }?.resume(with: .failure(error))
+    state.withLockedValue { $0.waiters.removeValue(forKey: id) }?.resume(with: .failure(error))
   }
 
   private static func timeLeft(until deadline: ContinuousClock.Instant) -> TimeAmount {
@@ -140,12 +143,12 @@ final class ChannelLane: Sendable {
   }
 
   private func ended(_ id: UInt64, _ error: DFSError) {
-    state.withLock { $0.channel.didEnd(id, error, now: .now, using: &$0.random) }
+    state.withLockedValue { $0.channel.didEnd(id, error, now: .now, using: &$0.random) }
   }
 
   /// Fails the calls that wait, and closes the connection with those that run.
   func close() async {
-    let (link, waiters, opener) = state.withLock { state in
+    let (link, waiters, opener) = state.withLockedValue { state in
       defer {
         state.waiters = [:]
         state.opener = nil
@@ -181,7 +184,7 @@ final class ChannelLane: Sendable {
   }
 
   private func connect(to endpoint: Endpoint, as opener: UInt64) async -> Work? {
-    let id = state.withLock { $0.nextID() }
+    let id = state.withLockedValue { $0.nextID() }
     do {
       let connection = try await RPCConnection.connect(
         to: endpoint, configuration: configuration, on: executor, loops: loops, logger: logger
@@ -196,7 +199,7 @@ final class ChannelLane: Sendable {
   }
 
   private func opened(_ link: Link) async {
-    let waiters: [Waiter]? = state.withLock { state in
+    let waiters: [Waiter]? = state.withLockedValue { state in
       guard state.channel.didConnect(link, id: link.id, now: .now) else { return nil }
       defer { state.waiters = [:] }
       state.opener = nil
@@ -207,7 +210,7 @@ final class ChannelLane: Sendable {
   }
 
   private func failed(_ error: DFSError, as opener: UInt64) -> Work? {
-    let (work, refused): (Work?, [Waiter]) = state.withLock { state in
+    let (work, refused): (Work?, [Waiter]) = state.withLockedValue { state in
       state.lastFailure = error
       guard state.opener?.id == opener else { return (nil, []) }
       switch state.channel.didFailToConnect(error, now: .now, using: &state.random) {
@@ -227,7 +230,7 @@ final class ChannelLane: Sendable {
 
   /// After a pause.
   private func goOn(as opener: UInt64) -> Work? {
-    let (work, failure, waiters): (Work?, DFSError?, [Waiter]) = state.withLock { state in
+    let (work, failure, waiters): (Work?, DFSError?, [Waiter]) = state.withLockedValue { state in
       guard state.opener?.id == opener else { return (nil, nil, []) }
       if state.waiters.isEmpty {
         state.opener = nil
@@ -242,7 +245,9 @@ final class ChannelLane: Sendable {
       case .use: preconditionFailure("a channel connects by its opener alone")
       }
     }
-    for waiter in waiters { waiter.resume(with: .failure(failure ?? DFSError(.unavailable, "no connection"))) }
+    for waiter in waiters {
+      waiter.resume(with: .failure(failure ?? DFSError(.unavailable, "no connection")))
+    }
     return work
   }
 }

@@ -3,8 +3,8 @@ import DFSCore
 /// Which endpoint a channel is connected to, connects to next, or waits for. Decides only: its owner opens
 /// connections, keeps the calls that wait, and tells it what happened.
 ///
-/// One connection at a time. An attempt that fails moves on to the next endpoint at once; when a whole round has
-/// failed, the channel backs off and calls that do not want to wait fail with the last error.
+/// One connection at a time. An attempt that fails moves on to the next endpoint at once; when a whole round
+/// has failed, the channel backs off and calls that do not want to wait fail with the last error.
 struct ChannelState<Connection: Sendable>: Sendable {
   /// What a call does while there is no connection.
   enum Patience: Sendable { case failFast, waitForReady }
@@ -84,9 +84,11 @@ struct ChannelState<Connection: Sendable>: Sendable {
     return moveOn(error, now: now, using: &random)
   }
 
-  /// The connection takes no more calls: it is closed or drains. The next call connects again, to the next endpoint.
+  /// The connection takes no more calls: it is closed or drains. The next call connects again, to the next
+  /// endpoint.
   mutating func didEnd(
-    _ id: UInt64, _ error: DFSError, now: ContinuousClock.Instant, using random: inout some RandomNumberGenerator
+    _ id: UInt64, _ error: DFSError, now: ContinuousClock.Instant,
+    using random: inout some RandomNumberGenerator
   ) {
     guard case .connected(_, id, let since) = phase else { return }
     guard now - since < Self.shortestLife else {

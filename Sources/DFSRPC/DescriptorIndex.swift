@@ -1,8 +1,8 @@
 import DFSCore
 import SwiftProtobuf
 
-/// Finds the `.proto` file that says something: by its name, by a symbol in it, by an extension in it. Made once
-/// from descriptor sets; immutable.
+/// Finds the `.proto` file that says something: by its name, by a symbol in it, by an extension in it. Made
+/// once from descriptor sets; immutable.
 struct DescriptorIndex: Sendable {
   private struct File: Sendable {
     let bytes: [UInt8]
@@ -18,12 +18,13 @@ struct DescriptorIndex: Sendable {
   private var fileOfSymbol: [String: String] = [:]
   private var fileOfExtension: [Extension: String] = [:]
 
-  /// Each set is a serialised `google.protobuf.FileDescriptorSet`. A file in several of them counts once. Throws
-  /// `.invalidArgument` for bytes that are none.
+  /// Each set is a serialised `google.protobuf.FileDescriptorSet`. A file in several of them counts once.
+  /// Throws `.invalidArgument` for bytes that are none.
   init(_ descriptorSets: [[UInt8]]) throws {
     for bytes in descriptorSets {
       do {
-        for file in try Google_Protobuf_FileDescriptorSet(serializedBytes: bytes).file where files[file.name] == nil {
+        for file in try Google_Protobuf_FileDescriptorSet(serializedBytes: bytes).file
+        where files[file.name] == nil {
           files[file.name] = File(bytes: try file.serializedBytes(), dependencies: file.dependency)
           index(file)
         }
@@ -33,8 +34,8 @@ struct DescriptorIndex: Sendable {
     }
   }
 
-  /// The serialised descriptor of the file named `name`, then those of all files it imports; nothing when it is not
-  /// here.
+  /// The serialised descriptor of the file named `name`, then those of all files it imports; nothing when it
+  /// is not here.
   func files(named name: String) -> [[UInt8]]? {
     guard files[name] != nil else { return nil }
     var order = [name]
@@ -85,7 +86,9 @@ struct DescriptorIndex: Sendable {
     index(message.extension, name + ".", file)
   }
 
-  private mutating func index(_ enumeration: Google_Protobuf_EnumDescriptorProto, _ scope: String, _ file: String) {
+  private mutating func index(
+    _ enumeration: Google_Protobuf_EnumDescriptorProto, _ scope: String, _ file: String
+  ) {
     fileOfSymbol[scope + enumeration.name] = file
     // The values of an enumeration are its siblings, not its members, as in C++.
     for value in enumeration.value { fileOfSymbol[scope + value.name] = file }

@@ -3,8 +3,8 @@ import NIOCore
 
 /// Answers a request that is no gRPC, in plain HTTP, when its body is complete or long enough.
 ///
-/// Answering at once, while the body is still on its way, resets the stream under the client, and curl then shows an
-/// error instead of the answer.
+/// Answering at once, while the body is still on its way, resets the stream under the client, and curl then
+/// shows an error instead of the answer.
 final class HTTPRefusal: HTTP2StreamDelegate {
   /// A longer body is cut off by the answer.
   private static let patience = 64 << 10

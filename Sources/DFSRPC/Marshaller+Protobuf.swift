@@ -3,8 +3,8 @@ import NIOCore
 import SwiftProtobuf
 
 extension Marshaller where Message: SwiftProtobuf.Message {
-  /// The marshaller of a generated message of this module's own services, which are small: the bytes are copied.
-  /// Malformed ones are `.invalidArgument`.
+  /// The marshaller of a generated message of this module's own services, which are small: the bytes are
+  /// copied. Malformed ones are `.invalidArgument`.
   static var small: Marshaller {
     Marshaller(
       encode: { message in

@@ -62,7 +62,8 @@ package struct Metadata: Sendable, Hashable {
   package mutating func append(binary bytes: [UInt8], for name: String) throws {
     try Self.check(name: name)
     guard Self.isBinary(name) else {
-      throw DFSError(.invalidArgument, "metadata \"\(name)\" takes text: let the name of bytes end in \"-bin\"")
+      throw DFSError(
+        .invalidArgument, "metadata \"\(name)\" takes text: let the name of bytes end in \"-bin\"")
     }
     try add(Entry(name: name, value: .binary(bytes)))
   }
@@ -83,8 +84,9 @@ package struct Metadata: Sendable, Hashable {
 
   // MARK: - The wire
 
-  /// Takes one header field of a peer. Fields the protocol owns (`isReserved`) are passed over. A `-bin` field
-  /// may hold several values with commas between them. Throws `.invalidArgument` for what no peer may send.
+  /// Takes one header field of a peer. Fields the protocol owns (`isReserved`) are passed over. A `-bin`
+  /// field may hold several values with commas between them. Throws `.invalidArgument` for what no peer may
+  /// send.
   package mutating func appendField(name: String, value: String) throws {
     guard !Self.isReserved(name) else { return }
     try Self.check(name: name)
@@ -140,15 +142,18 @@ package struct Metadata: Sendable, Hashable {
   }
 
   private static func check(name: String) throws {
-    let isLegal = !name.isEmpty && name.utf8.allSatisfy { byte in
-      switch byte {
-      case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "a")...UInt8(ascii: "z"): true
-      case UInt8(ascii: "_"), UInt8(ascii: "-"), UInt8(ascii: "."): true
-      default: false
+    let isLegal =
+      !name.isEmpty
+      && name.utf8.allSatisfy { byte in
+        switch byte {
+        case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "a")...UInt8(ascii: "z"): true
+        case UInt8(ascii: "_"), UInt8(ascii: "-"), UInt8(ascii: "."): true
+        default: false
+        }
       }
-    }
     guard isLegal else {
-      throw DFSError(.invalidArgument, "\"\(name)\" is no metadata name: use 0-9, a-z, \"_\", \"-\" and \".\"")
+      throw DFSError(
+        .invalidArgument, "\"\(name)\" is no metadata name: use 0-9, a-z, \"_\", \"-\" and \".\"")
     }
     guard !isReserved(name) else {
       throw DFSError(.invalidArgument, "the metadata name \"\(name)\" belongs to the protocol")
@@ -157,7 +162,8 @@ package struct Metadata: Sendable, Hashable {
 
   private static func check(text: String, of name: String) throws {
     guard text.utf8.allSatisfy({ (0x20...0x7E).contains($0) }) else {
-      throw DFSError(.invalidArgument, "metadata \"\(name)\" is not printable ASCII: send it under \"\(name)-bin\"")
+      throw DFSError(
+        .invalidArgument, "metadata \"\(name)\" is not printable ASCII: send it under \"\(name)-bin\"")
     }
     guard text.utf8.first != 0x20, text.utf8.last != 0x20 else {
       throw DFSError(.invalidArgument, "metadata \"\(name)\" begins or ends with a blank, which peers drop")

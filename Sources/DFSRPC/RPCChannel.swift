@@ -2,17 +2,19 @@ package import DFSCore
 package import DFSTransport
 package import Logging
 import Metrics
-import Synchronization
+import NIOConcurrencyHelpers
 
 /// Calls to one logical server that may have several endpoints.
 ///
-/// Connections are opened when a call needs one, and kept: one to one endpoint at a time for each event loop that
-/// makes calls, so a handler calls out on its own loop and saves the thread hops; callers on other threads share one.
-/// When a connection ends, or an endpoint says that it is unavailable, the next call goes to the next endpoint.
+/// Connections are opened when a call needs one, and kept: one to one endpoint at a time for each event loop
+/// that makes calls, so a handler calls out on its own loop and saves the thread hops; callers on other
+/// threads share one. When a connection ends, or an endpoint says that it is unavailable, the next call goes
+/// to the next endpoint.
 ///
-/// A unary call is sent again, within its deadline and the channel's retry budget, when it certainly was not acted
-/// on, or when its method is `.whenSafe` and the answer is `.unavailable` or `.outcomeUnknown`. A streaming call is not:
-/// its messages are gone. `.cancelled` is thrown when the calling task is cancelled; the server is told.
+/// A unary call is sent again, within its deadline and the channel's retry budget, when it certainly was not
+/// acted on, or when its method is `.whenSafe` and the answer is `.unavailable` or `.outcomeUnknown`. A
+/// streaming call is not: its messages are gone. `.cancelled` is thrown when the calling task is cancelled;
+/// the server is told.
 package final class RPCChannel: Sendable {
   package struct Configuration: Sendable {
     /// Encryption; nothing means plain HTTP/2 with prior knowledge.
@@ -41,7 +43,7 @@ package final class RPCChannel: Sendable {
   private let interceptors: [any ClientInterceptor]
   private let policy: RetryPolicy
   private let endpointCount: Int
-  private let budget = Mutex(RetryBudget())
+  private let budget = NIOLockedValueBox(RetryBudget())
   private let loops: NetworkLoops
 
   /// Opens nothing yet.
@@ -129,9 +131,13 @@ package final class RPCChannel: Sendable {
     }
   }
 
-  nonisolated(nonsending) private func link(_ options: CallOptions) async throws -> (ChannelLane.Link, ClientCallOptions) {
+  nonisolated(nonsending) private func link(_ options: CallOptions) async throws -> (
+    ChannelLane.Link, ClientCallOptions
+  ) {
     let call = ClientCallOptions(options, maxResponse: maxResponse)
-    return (try await lane.link(options.waitForReady ? .waitForReady : .failFast, deadline: call.deadline), call)
+    return (
+      try await lane.link(options.waitForReady ? .waitForReady : .failFast, deadline: call.deadline), call
+    )
   }
 
   nonisolated(nonsending) private func attempts<Response>(
@@ -143,10 +149,11 @@ package final class RPCChannel: Sendable {
     var count = 1
     while true {
       let lane = lane
-      let link = try await lane.link(options.waitForReady ? .waitForReady : .failFast, deadline: call.deadline)
+      let link = try await lane.link(
+        options.waitForReady ? .waitForReady : .failFast, deadline: call.deadline)
       do {
         let response = try await attempt(link, call)
-        budget.withLock { $0.recordSuccess() }
+        budget.withLockedValue { $0.recordSuccess() }
         return response
       } catch {
         let error = DFSError(wrapping: error, "the call failed")
@@ -160,14 +167,15 @@ package final class RPCChannel: Sendable {
   }
 
   private func delay(
-    after error: DFSError, _ retry: Retry, _ call: ClientCallOptions, _ count: Int, _ waits: inout ReconnectBackoff
+    after error: DFSError, _ retry: Retry, _ call: ClientCallOptions, _ count: Int,
+    _ waits: inout ReconnectBackoff
   ) -> Duration? {
     var random = SystemRandomNumberGenerator()
     let wait = policy.delay(
       after: error, retry, attempts: count, waits: &waits,
       timeLeft: call.deadline.map { ContinuousClock.now.duration(to: $0) }, using: &random)
     // Only what might be cured counts as a failure; and only for that the budget is asked.
-    guard let wait, budget.withLock({ $0.recordFailure() }) else { return nil }
+    guard let wait, budget.withLockedValue({ $0.recordFailure() }) else { return nil }
     return wait
   }
 }

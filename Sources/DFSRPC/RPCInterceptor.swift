@@ -1,5 +1,5 @@
-/// Runs around every handler of a server: for what all methods have in common, such as who may call, counting and
-/// logging. Several nest, the first outermost.
+/// Runs around every handler of a server: for what all methods have in common, such as who may call, counting
+/// and logging. Several nest, the first outermost.
 package protocol ServerInterceptor: Sendable {
   /// Calls `next` once to go on, or throws to refuse the call. `next` throws what the handler threw.
   func intercept(_ context: CallContext, _ next: @Sendable () async throws -> Void) async throws
@@ -9,7 +9,8 @@ package protocol ServerInterceptor: Sendable {
 package protocol ClientInterceptor: Sendable {
   /// Calls `next` once, with the options as they are or changed. `next` throws how the call failed.
   nonisolated(nonsending) func intercept<Result>(
-    _ path: String, _ options: CallOptions, _ next: nonisolated(nonsending) (CallOptions) async throws -> Result
+    _ path: String, _ options: CallOptions,
+    _ next: nonisolated(nonsending) (CallOptions) async throws -> Result
   ) async throws -> Result
 }
 

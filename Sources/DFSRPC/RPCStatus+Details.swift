@@ -13,8 +13,8 @@ extension RPCStatus {
   private static let errorInfoType = "type.googleapis.com/google.rpc.ErrorInfo"
   private static let longestFact = 512
 
-  /// The status that carries `error`. The cause stays here: it is for this process's log. Facts that would make
-  /// the details too large are left out, longest names and values first to go.
+  /// The status that carries `error`. The cause stays here: it is for this process's log. Facts that would
+  /// make the details too large are left out, longest names and values first to go.
   package init(_ error: DFSError) {
     self.init(error.code.status, StatusMessage.truncated(error.message))
     var info = Google_Rpc_ErrorInfo()
@@ -23,7 +23,8 @@ extension RPCStatus {
     var size = 0
     for (name, value) in error.metadata.sorted(by: { $0.key < $1.key }) {
       let cost = name.utf8.count + value.utf8.count + 8
-      guard cost <= Self.longestFact + 8, size + cost <= Self.largestDetails - 2 * StatusMessage.longest else {
+      guard cost <= Self.longestFact + 8, size + cost <= Self.largestDetails - 2 * StatusMessage.longest
+      else {
         continue
       }
       size += cost
@@ -50,8 +51,8 @@ extension RPCStatus {
 
   /// The error that this status means, or nothing when it is `.ok`.
   ///
-  /// The details are foreign bytes. They are believed only when they are well-formed, speak of the same status,
-  /// are of our domain, and give a reason that belongs to this status; else the nearest code stands.
+  /// The details are foreign bytes. They are believed only when they are well-formed, speak of the same
+  /// status, are of our domain, and give a reason that belongs to this status; else the nearest code stands.
   package var error: DFSError? {
     guard let nearest = code.nearest else { return nil }
     guard let info = errorInfo, info.domain == Self.domain,

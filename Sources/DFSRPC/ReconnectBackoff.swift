@@ -1,8 +1,8 @@
-/// How long to wait before the next round of connection attempts: longer after each failure, up to a bound, and
-/// never the same for two clients, so that they do not all come back at once.
+/// How long to wait before the next round of connection attempts: longer after each failure, up to a bound,
+/// and never the same for two clients, so that they do not all come back at once.
 struct ReconnectBackoff: Sendable, Hashable {
-  /// A coordinator that restarts is back within seconds, and its clients should be soon after it: the longest wait
-  /// is far below the two minutes of gRPC's own default.
+  /// A coordinator that restarts is back within seconds, and its clients should be soon after it: the longest
+  /// wait is far below the two minutes of gRPC's own default.
   let initial: Duration
   let longest: Duration
   let multiplier = 1.6

@@ -1,7 +1,8 @@
 import DFSCore
 
-/// The cause of an error that ended a call before the server acted on it: the first byte never left, or the server
-/// said that it did not begin (REFUSED_STREAM, GOAWAY). Such a call may be sent again whatever its method.
+/// The cause of an error that ended a call before the server acted on it: the first byte never left, or the
+/// server said that it did not begin (REFUSED_STREAM, GOAWAY). Such a call may be sent again whatever its
+/// method.
 struct NotProcessed: Error, CustomStringConvertible {
   var cause: DFSError?
   var description: String { cause.map { "not processed: \($0)" } ?? "not processed" }
@@ -13,13 +14,15 @@ struct RetryPolicy: Sendable, Hashable {
   var maxAttempts = 5
   var backoff = ReconnectBackoff(initial: .milliseconds(20), longest: .seconds(1))
 
-  /// How long to wait before the call is sent again; nothing when the error stands: an answer that another attempt
-  /// can not change, or an attempt that might do the same thing twice.
+  /// How long to wait before the call is sent again; nothing when the error stands: an answer that another
+  /// attempt can not change, or an attempt that might do the same thing twice.
   func delay(
     after error: DFSError, _ retry: Retry, attempts: Int, waits: inout ReconnectBackoff, timeLeft: Duration?,
     using random: inout some RandomNumberGenerator
   ) -> Duration? {
-    guard attempts < maxAttempts, error.code == .unavailable || error.code == .outcomeUnknown else { return nil }
+    guard attempts < maxAttempts, error.code == .unavailable || error.code == .outcomeUnknown else {
+      return nil
+    }
     guard retry == .whenSafe || error.cause is NotProcessed else { return nil }
     let wait = waits.next(using: &random)
     // An attempt that would begin after the deadline only hides the error that tells more.

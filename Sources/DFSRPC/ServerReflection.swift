@@ -5,8 +5,8 @@ import SwiftProtobuf
 extension RPCRouter {
   /// Serves reflection, `v1` and `v1alpha`, over the services that this router has now, so call it last.
   ///
-  /// Each set is a serialised `google.protobuf.FileDescriptorSet`; those of health and reflection itself are added.
-  /// Throws `.invalidArgument` for bytes that are none.
+  /// Each set is a serialised `google.protobuf.FileDescriptorSet`; those of health and reflection itself are
+  /// added. Throws `.invalidArgument` for bytes that are none.
   package mutating func addReflection(of descriptorSets: [[UInt8]]) throws {
     let index = try DescriptorIndex(descriptorSets + [PackageResources.grpc_binpb])
     var services = Set(paths.compactMap { $0.split(separator: "/").first.map(String.init) })

@@ -1,8 +1,8 @@
 /// The percent-encoding of the `grpc-message` trailer: printable ASCII but `%` stays, every other byte of the
 /// UTF-8 becomes `%XX`.
 package enum StatusMessage {
-  /// Longest text that is sent, in bytes before encoding: headers are no place for essays, and the encoding can
-  /// make three bytes of one.
+  /// Longest text that is sent, in bytes before encoding: headers are no place for essays, and the encoding
+  /// can make three bytes of one.
   package static let longest = 1024
 
   /// Cuts a longer text at a character's boundary.

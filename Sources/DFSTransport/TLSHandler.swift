@@ -11,9 +11,10 @@ extension TLSContext: ChannelSecurity {
 
 /// Encrypts one connection: sits between the socket and HTTP/2, and keeps `ChannelSecurity`'s promises.
 ///
-/// Outgoing bytes are collected into records of 16 KiB: a small write waits for the flush, so a 9-byte frame header
-/// does not cost a record of its own; a large one is encrypted where it lies. What is encrypted goes to the
-/// channel 64 KiB at a time, so the channel's own water marks hold writers back. Nothing else is kept here.
+/// Outgoing bytes are collected into records of 16 KiB: a small write waits for the flush, so a 9-byte frame
+/// header does not cost a record of its own; a large one is encrypted where it lies. What is encrypted goes
+/// to the channel 64 KiB at a time, so the channel's own water marks hold writers back. Nothing else is kept
+/// here.
 final class TLSHandler: ChannelDuplexHandler {
   typealias InboundIn = ByteBuffer
   typealias InboundOut = ByteBuffer
@@ -23,8 +24,8 @@ final class TLSHandler: ChannelDuplexHandler {
   private enum Phase {
     case handshaking
     case ready
-    /// Our alert is on its way and our direction is shut. Closing with bytes unread would reset the connection, and
-    /// a reset can overtake the alert that tells the peer what is wrong.
+    /// Our alert is on its way and our direction is shut. Closing with bytes unread would reset the
+    /// connection, and a reset can overtake the alert that tells the peer what is wrong.
     case lingering
     case closed
   }
@@ -77,7 +78,9 @@ final class TLSHandler: ChannelDuplexHandler {
     var plaintext = context.channel.allocator.buffer(capacity: bound)
     ciphertext.withUnsafeReadableBytes { input in
       // SAFETY: both pointers are used inside this call only; `receive` says how much it has written.
-      _ = plaintext.writeWithUnsafeMutableBytes(minimumWritableBytes: bound) { session.receive(input, into: $0) }
+      _ = plaintext.writeWithUnsafeMutableBytes(minimumWritableBytes: bound) {
+        session.receive(input, into: $0)
+      }
     }
     sendPending(context)
     if phase == .handshaking, session.state == .open || session.state == .peerClosed {
@@ -106,7 +109,9 @@ final class TLSHandler: ChannelDuplexHandler {
     failPromises(failure)
     phase = .lingering
     context.close(mode: .output, promise: nil)
-    linger = context.eventLoop.assumeIsolated().scheduleTask(in: Self.longestLinger) { self.endLinger(context) }
+    linger = context.eventLoop.assumeIsolated().scheduleTask(in: Self.longestLinger) {
+      self.endLinger(context)
+    }
     context.fireErrorCaught(failure)
   }
 
@@ -203,7 +208,9 @@ final class TLSHandler: ChannelDuplexHandler {
       output.reserveCapacity(max(bound, Self.outputSize + 2 * TLSSession.recordSize))
     }
     // SAFETY: `send` stays within the room it asked for and says how much it has written.
-    _ = try output.writeWithUnsafeMutableBytes(minimumWritableBytes: bound) { try session.send(bytes, into: $0) }
+    _ = try output.writeWithUnsafeMutableBytes(minimumWritableBytes: bound) {
+      try session.send(bytes, into: $0)
+    }
   }
 
   private func writeStaged(_ context: ChannelHandlerContext) {
@@ -230,14 +237,16 @@ final class TLSHandler: ChannelDuplexHandler {
   /// Sends what the session itself has to say: handshake, key update, alert.
   private func sendPending(_ context: ChannelHandlerContext) {
     guard session.pendingOutputCount > 0 else { return }
-    // Behind what is encrypted already, as the order of records is part of the encryption; with what is staged, so
-    // that its promises do not run ahead of it.
+    // Behind what is encrypted already, as the order of records is part of the encryption; with what is
+    // staged, so that its promises do not run ahead of it.
     if session.state == .open { writeStaged(context) } else { writeOutput(context) }
     let count = session.pendingOutputCount
     if count > 0 {
       var bytes = context.channel.allocator.buffer(capacity: count)
       // SAFETY: there is room for `count`; `takePendingOutput` says how much it has written.
-      _ = bytes.writeWithUnsafeMutableBytes(minimumWritableBytes: count) { session.takePendingOutput(into: $0) }
+      _ = bytes.writeWithUnsafeMutableBytes(minimumWritableBytes: count) {
+        session.takePendingOutput(into: $0)
+      }
       context.write(wrapOutboundOut(.byteBuffer(bytes)), promise: nil)
     }
     context.flush()

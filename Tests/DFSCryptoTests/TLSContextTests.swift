@@ -1,7 +1,7 @@
 import DFSCore
 import Foundation
-import Testing
 import TestSupport
+import Testing
 
 @testable import DFSCrypto
 
@@ -43,9 +43,12 @@ import TestSupport
   @Test func `an encrypted key is an error, not a question`() throws {
     let identity = try certificates.issue("one")
     let encrypted = certificates.directory.path + "/encrypted.key"
-    try TestCertificates.openssl(["ec", "-in", identity.key, "-aes256", "-passout", "pass:secret", "-out", encrypted])
+    try TestCertificates.openssl([
+      "ec", "-in", identity.key, "-aes256", "-passout", "pass:secret", "-out", encrypted,
+    ])
     let error = refusal {
-      _ = try TLSContext(server: TLSIdentityFiles(certificateChain: identity.certificate, privateKey: encrypted))
+      _ = try TLSContext(
+        server: TLSIdentityFiles(certificateChain: identity.certificate, privateKey: encrypted))
     }
     #expect(error?.metadata["path"] == encrypted)
   }
@@ -54,7 +57,8 @@ import TestSupport
     let old = try certificates.issue("old")
     let new = try certificates.issue("new")
     let files = TLSIdentityFiles(
-      certificateChain: certificates.directory.path + "/live.pem", privateKey: certificates.directory.path + "/live.key")
+      certificateChain: certificates.directory.path + "/live.pem",
+      privateKey: certificates.directory.path + "/live.key")
     func install(_ identity: TestCertificates.Identity) throws {
       for (from, to) in [(identity.certificate, files.certificateChain), (identity.key, files.privateKey)] {
         try Data(contentsOf: URL(fileURLWithPath: from)).write(to: URL(fileURLWithPath: to))
@@ -78,7 +82,8 @@ import TestSupport
     let refreshed = try TLSPair(server, client)
     refreshed.connect()
     #expect(refreshed.client.peer?.commonName == "old")
-    try Data(contentsOf: URL(fileURLWithPath: new.certificate)).write(to: URL(fileURLWithPath: files.certificateChain))
+    try Data(contentsOf: URL(fileURLWithPath: new.certificate)).write(
+      to: URL(fileURLWithPath: files.certificateChain))
     #expect(refusal { try server.refresh() }?.code == .invalidArgument)
     try install(new)
     try server.refresh()

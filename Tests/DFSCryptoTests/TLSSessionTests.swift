@@ -1,7 +1,7 @@
 import DFSCore
 import Foundation
-import Testing
 import TestSupport
+import Testing
 
 @testable import DFSCrypto
 
@@ -30,7 +30,8 @@ final class TLSPair {
       let forClient = Array(toClient.prefix(piece))
       toClient.removeFirst(forClient.count)
       clientReceived += Self.receive(forClient, client)
-    } while !toServer.isEmpty || !toClient.isEmpty || client.pendingOutputCount + server.pendingOutputCount > 0
+    } while !toServer.isEmpty || !toClient.isEmpty
+      || client.pendingOutputCount + server.pendingOutputCount > 0
   }
 
   func connect(piece: Int = .max) {
@@ -76,10 +77,13 @@ final class TLSPair {
   ) throws -> TLSContext {
     let identity = identity ?? server
     return try TLSContext(
-      server: TLSIdentityFiles(certificateChain: identity.certificate, privateKey: identity.key), clients: clients)
+      server: TLSIdentityFiles(certificateChain: identity.certificate, privateKey: identity.key),
+      clients: clients)
   }
 
-  func clientContext(_ identity: TestCertificates.Identity? = nil, trusting: String? = nil) throws -> TLSContext {
+  func clientContext(_ identity: TestCertificates.Identity? = nil, trusting: String? = nil) throws
+    -> TLSContext
+  {
     try TLSContext(
       clientTrusting: .authorities(file: trusting ?? certificates.authority),
       identity: identity.map { TLSIdentityFiles(certificateChain: $0.certificate, privateKey: $0.key) })
@@ -210,7 +214,9 @@ final class TLSPair {
     }
   }
 
-  @Test(arguments: ["GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "\u{0}\u{0}\u{0}"])
+  @Test(arguments: [
+    "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "\u{0}\u{0}\u{0}",
+  ])
   func `a server meets what is no TLS with an error`(text: String) throws {
     let session = try serverContext().makeSession()
     let received = TLSPair.receive(Array(text.utf8) + [UInt8](repeating: 0, count: 64), session)

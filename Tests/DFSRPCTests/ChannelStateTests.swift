@@ -1,6 +1,6 @@
 import DFSCore
-import Testing
 import TestSupport
+import Testing
 
 @testable import DFSRPC
 
@@ -151,7 +151,8 @@ import TestSupport
     var random = SeededGenerator(seed: 3)
     var waits = policy.backoff
     return policy.delay(
-      after: DFSError(code, "", cause: cause), retry, attempts: attempts, waits: &waits, timeLeft: left, using: &random)
+      after: DFSError(code, "", cause: cause), retry, attempts: attempts, waits: &waits, timeLeft: left,
+      using: &random)
       != nil
   }
 

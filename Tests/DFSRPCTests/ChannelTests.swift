@@ -34,7 +34,8 @@ private final class Stage: Sendable {
   ) async throws -> (RPCServer, Endpoint) {
     var configuration = RPCServer.Configuration(listen: [Endpoint(host: "127.0.0.1", port: port)])
     configuration.interceptors = interceptors
-    let server = RPCServer(router: router, configuration: configuration, loops: loops, logger: Logger(label: "test"))
+    let server = RPCServer(
+      router: router, configuration: configuration, loops: loops, logger: Logger(label: "test"))
     let endpoint = try #require(try await server.start().first)
     servers.withLock { $0.append(server) }
     return (server, endpoint)
@@ -81,7 +82,9 @@ private let hello = ByteBuffer(string: "hello")
         for _ in 0..<50 { group.addTask { _ = try await channel.call(Echo.unary, hello) } }
         try await group.waitForAll()
       }
-      let split = try await channel.call(Echo.split, hello) { reader in try await reader.reduce(0) { count, _ in count + 1 } }
+      let split = try await channel.call(Echo.split, hello) { reader in
+        try await reader.reduce(0) { count, _ in count + 1 }
+      }
       #expect(split == 5)
       let total = try await channel.call(Echo.total) { writer in
         for _ in 0..<3 { try await writer.write(hello) }
@@ -113,9 +116,12 @@ private let hello = ByteBuffer(string: "hello")
       #expect(await code { _ = try await channel.call(Echo.unary, hello) } == .unavailable)
       let patient = CallOptions(timeout: .milliseconds(200), waitForReady: true)
       let began = ContinuousClock.now
-      #expect(await code { _ = try await channel.call(Echo.unary, hello, options: patient) } == .deadlineExceeded)
+      #expect(
+        await code { _ = try await channel.call(Echo.unary, hello, options: patient) } == .deadlineExceeded)
       #expect(ContinuousClock.now - began >= .milliseconds(200))
-      let task = Task { _ = try await channel.call(Echo.unary, hello, options: CallOptions(waitForReady: true)) }
+      let task = Task {
+        _ = try await channel.call(Echo.unary, hello, options: CallOptions(waitForReady: true))
+      }
       task.cancel()
       #expect(await code { try await task.value } == .cancelled)
       #expect(await code { _ = try await stage.channel([]).call(Echo.unary, hello) } == .unavailable)
@@ -127,7 +133,9 @@ private let hello = ByteBuffer(string: "hello")
       let endpoint = try await stage.deadEndpoint()
       let channel = stage.channel([endpoint])
       let patient = CallOptions(timeout: .seconds(20), waitForReady: true)
-      let waiting = (0..<10).map { _ in Task { try await channel.call(Echo.mutation, hello, options: patient) } }
+      let waiting = (0..<10).map { _ in
+        Task { try await channel.call(Echo.mutation, hello, options: patient) }
+      }
       // The pauses between attempts only begin when some have failed.
       #expect(await code { _ = try await channel.call(Echo.unary, hello) } == .unavailable)
       for _ in 0..<3 {
@@ -209,7 +217,9 @@ private let hello = ByteBuffer(string: "hello")
       _ = try await channel.call(Echo.unary, hello)
       let running = Task { _ = try await channel.call(Echo.hang, hello) }
       let waiting = stage.channel([try await stage.deadEndpoint()])
-      let patient = Task { _ = try await waiting.call(Echo.unary, hello, options: CallOptions(waitForReady: true)) }
+      let patient = Task {
+        _ = try await waiting.call(Echo.unary, hello, options: CallOptions(waitForReady: true))
+      }
       await channel.close()
       await waiting.close()
       #expect(await code { try await running.value } == .unavailable)
@@ -222,7 +232,8 @@ private let hello = ByteBuffer(string: "hello")
     struct Tagging: ClientInterceptor {
       let tag: String
       nonisolated(nonsending) func intercept<Result>(
-        _ path: String, _ options: CallOptions, _ next: nonisolated(nonsending) (CallOptions) async throws -> Result
+        _ path: String, _ options: CallOptions,
+        _ next: nonisolated(nonsending) (CallOptions) async throws -> Result
       ) async throws -> Result {
         var options = options
         try options.metadata.append(tag, for: "x-tag")
@@ -246,26 +257,30 @@ private let hello = ByteBuffer(string: "hello")
       let tagged = stage.channel([endpoint]) { $0.interceptors = [Tagging(tag: "a"), Tagging(tag: "b")] }
       _ = try await tagged.call(Echo.unary, hello)
       #expect(seen.withLock { $0 } == ["before /test.Echo/Unary", "after"])
-      #expect(await code { _ = try await stage.channel([endpoint]).call(Echo.unary, hello) } == .permissionDenied)
+      #expect(
+        await code { _ = try await stage.channel([endpoint]).call(Echo.unary, hello) } == .permissionDenied)
     }
   }
 
-  @Test func `a handler that calls out does it on its own loop, with its deadline and trace id`() async throws {
+  @Test func `a handler that calls out does it on its own loop, with its deadline and trace id`() async throws
+  {
     try await Stage.run { stage in
-      let (backend, backendEndpoint) = try await stage.serve({
-        var router = RPCRouter()
-        router.handle(Echo.unary) { _, context in
-          #expect(context.deadline != nil)
-          return ByteBuffer(string: context.traceID)
-        }
-        return router
-      }())
+      let (backend, backendEndpoint) = try await stage.serve(
+        {
+          var router = RPCRouter()
+          router.handle(Echo.unary) { _, context in
+            #expect(context.deadline != nil)
+            return ByteBuffer(string: context.traceID)
+          }
+          return router
+        }())
       let inner = stage.channel([backendEndpoint])
-      let (_, frontEndpoint) = try await stage.serve({
-        var router = RPCRouter()
-        router.handle(Echo.unary) { request, _ in try await inner.call(Echo.unary, request) }
-        return router
-      }())
+      let (_, frontEndpoint) = try await stage.serve(
+        {
+          var router = RPCRouter()
+          router.handle(Echo.unary) { request, _ in try await inner.call(Echo.unary, request) }
+          return router
+        }())
       var options = CallOptions(timeout: .seconds(20))
       try options.metadata.append("trace-7", for: CallContext.traceField)
       let answer = try await stage.channel([frontEndpoint]).call(Echo.unary, hello, options: options)

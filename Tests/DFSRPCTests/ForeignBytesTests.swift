@@ -1,12 +1,12 @@
 import DFSCore
 import Foundation
-import Testing
 import TestSupport
+import Testing
 
 @testable import DFSRPC
 
-/// Everything here reads what a peer sends, so nothing of any content may crash it. Random inputs begin with those
-/// that are kept in `Corpus`, one per line: add what once failed.
+/// Everything here reads what a peer sends, so nothing of any content may crash it. Random inputs begin with
+/// those that are kept in `Corpus`, one per line: add what once failed.
 @Suite struct ForeignBytesTests {
   /// Lines of `Corpus/name`, with `\xNN` for a byte.
   private static func corpus(_ name: String) -> [[UInt8]] {
@@ -41,7 +41,9 @@ import TestSupport
         switch Int.random(in: 0..<4, using: &random) {
         case 0: bytes = random.bytes(Int.random(in: 0...40, using: &random))
         case 1: bytes.removeLast(Int.random(in: 0...bytes.count, using: &random))
-        case 2: bytes.insert(UInt8.random(in: 0...255, using: &random), at: Int.random(in: 0...bytes.count, using: &random))
+        case 2:
+          bytes.insert(
+            UInt8.random(in: 0...255, using: &random), at: Int.random(in: 0...bytes.count, using: &random))
         default:
           if !bytes.isEmpty {
             bytes[Int.random(in: 0..<bytes.count, using: &random)] = UInt8.random(in: 0...255, using: &random)

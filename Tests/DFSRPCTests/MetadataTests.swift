@@ -1,6 +1,6 @@
 import DFSCore
-import Testing
 import TestSupport
+import Testing
 
 @testable import DFSRPC
 
@@ -68,7 +68,8 @@ import TestSupport
   @Test func `a peer may join binary values with commas and pad them`() throws {
     var metadata = Metadata()
     try metadata.appendField(name: "x-bin", value: "AQI=,AQI,,AQID")
-    #expect(metadata.values(for: "x-bin") == [.binary([1, 2]), .binary([1, 2]), .binary([]), .binary([1, 2, 3])])
+    #expect(
+      metadata.values(for: "x-bin") == [.binary([1, 2]), .binary([1, 2]), .binary([]), .binary([1, 2, 3])])
   }
 
   @Test(arguments: ["A", "AQ=", "AR", "A*ID", "AQI==", "====", "A===", "AQ I", "=", "AQ==AQ=="])

@@ -1,7 +1,7 @@
 import DFSCore
 import SwiftProtobuf
-import Testing
 import TestSupport
+import Testing
 
 @testable import DFSRPC
 
@@ -40,8 +40,10 @@ import TestSupport
     let good = try details(domain: "dfs", reason: "STALE", code: 10)
     #expect(RPCStatus(.aborted, "", details: good).error?.metadata == ["a": "b"])
     for bad in [
-      try details(domain: "other", reason: "STALE", code: 10), try details(domain: "dfs", reason: "STALE", code: 9),
-      try details(domain: "dfs", reason: "NOT_FOUND", code: 10), try details(domain: "dfs", reason: "?", code: 10),
+      try details(domain: "other", reason: "STALE", code: 10),
+      try details(domain: "dfs", reason: "STALE", code: 9),
+      try details(domain: "dfs", reason: "NOT_FOUND", code: 10),
+      try details(domain: "dfs", reason: "?", code: 10),
       Array(good.dropLast()), [0xFF], Array(repeating: 0x0A, count: 20_000),
     ] {
       let error = RPCStatus(.aborted, "m", details: bad).error
@@ -65,7 +67,8 @@ import TestSupport
   }
 
   @Test func `a large error is cut to what headers may hold`() {
-    let facts = Dictionary(uniqueKeysWithValues: (0..<500).map { ("fact\($0)", String(repeating: "x", count: $0)) })
+    let facts = Dictionary(
+      uniqueKeysWithValues: (0..<500).map { ("fact\($0)", String(repeating: "x", count: $0)) })
     let status = RPCStatus(DFSError(.internal, String(repeating: "é", count: 5000), metadata: facts))
     #expect(status.details.count <= RPCStatus.largestDetails)
     #expect(StatusMessage.encode(status.message).utf8.count <= 3 * StatusMessage.longest)
@@ -80,8 +83,10 @@ import TestSupport
     #expect(RPCStatus(wrapping: CancellationError()).code == .cancelled)
   }
 
-  @Test(arguments: [("0", RPCStatus.Code.ok), ("14", .unavailable), ("17", .unknown), ("-1", .unknown), ("", .unknown),
-    ("1000", .unknown), ("99999999999999999999", .unknown), ("x", .unknown)])
+  @Test(arguments: [
+    ("0", RPCStatus.Code.ok), ("14", .unavailable), ("17", .unknown), ("-1", .unknown), ("", .unknown),
+    ("1000", .unknown), ("99999999999999999999", .unknown), ("x", .unknown),
+  ])
   func `a status header nobody knows means unknown`(text: String, code: RPCStatus.Code) {
     #expect(RPCStatus.code(header: text) == code)
   }
@@ -93,8 +98,10 @@ import TestSupport
     #expect(StatusMessage.decode(encoded) == message)
   }
 
-  @Test(arguments: [("%", "%"), ("%4", "%4"), ("%zz%41", "%zzA"), ("%C3%BC", "ü"), ("%c3%bc", "ü"), ("%FF", "\u{FFFD}"),
-    ("a%2", "a%2")])
+  @Test(arguments: [
+    ("%", "%"), ("%4", "%4"), ("%zz%41", "%zzA"), ("%C3%BC", "ü"), ("%c3%bc", "ü"), ("%FF", "\u{FFFD}"),
+    ("a%2", "a%2"),
+  ])
   func `a malformed escape stays as it is`(text: String, expected: String) {
     #expect(StatusMessage.decode(text) == expected)
   }

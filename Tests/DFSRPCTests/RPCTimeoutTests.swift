@@ -1,6 +1,6 @@
 import DFSCore
-import Testing
 import TestSupport
+import Testing
 
 @testable import DFSRPC
 
@@ -20,7 +20,8 @@ import TestSupport
 
   @Test(arguments: [
     (Duration.zero, "0n"), (.seconds(-1), "0n"), (.nanoseconds(1), "1n"), (.seconds(1), "1000000u"),
-    (.milliseconds(99), "99000000n"), (.seconds(3600), "3600000m"), (Duration(secondsComponent: 0, attosecondsComponent: 1), "1n"),
+    (.milliseconds(99), "99000000n"), (.seconds(3600), "3600000m"),
+    (Duration(secondsComponent: 0, attosecondsComponent: 1), "1n"),
     (.seconds(100_000), "100000S"), (.seconds(99_999_998), "99999998S"), (.seconds(100_000_000), "1666667M"),
     (.seconds(Int64.max), "99999999H"),
   ])

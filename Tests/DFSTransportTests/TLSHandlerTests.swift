@@ -4,8 +4,8 @@ import Glibc
 import NIOConcurrencyHelpers
 import NIOCore
 import NIOPosix
-import Testing
 import TestSupport
+import Testing
 
 @testable import DFSTransport
 
@@ -110,7 +110,9 @@ private final class Witness: ChannelInboundHandler, Sendable {
     let channel = try await ClientBootstrap(group: loop)
       .channelInitializer { channel in
         channel.eventLoop.makeCompletedFuture {
-          if let context { try channel.pipeline.syncOperations.addHandler(context.makeHandler(serverName: name)) }
+          if let context {
+            try channel.pipeline.syncOperations.addHandler(context.makeHandler(serverName: name))
+          }
           try channel.pipeline.syncOperations.addHandler(witness)
         }
       }

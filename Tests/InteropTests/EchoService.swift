@@ -1,8 +1,8 @@
 import DFSCore
 import DFSRPC
 import NIOCore
-import Synchronization
 import SwiftProtobuf
+import Synchronization
 
 typealias EchoRequest = Dfs_Interop_EchoRequest
 typealias EchoResponse = Dfs_Interop_EchoResponse
@@ -117,7 +117,8 @@ final class EchoService: Sendable {
     throw DFSError(code, request.message, metadata: request.facts)
   }
 
-  private static func answer(_ request: EchoRequest, _ context: CallContext, _ number: Int64) -> EchoResponse {
+  private static func answer(_ request: EchoRequest, _ context: CallContext, _ number: Int64) -> EchoResponse
+  {
     .with { answer in
       answer.payload = request.payload
       answer.messages = number

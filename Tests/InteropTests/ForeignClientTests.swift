@@ -4,8 +4,8 @@ import DFSRPC
 import DFSTransport
 import Foundation
 import Logging
-import Testing
 import TestSupport
+import Testing
 
 /// Our server with everything that the foreign client asks for.
 final class OurServer: Sendable {
@@ -28,7 +28,8 @@ final class OurServer: Sendable {
     var configuration = RPCServer.Configuration(listen: [Endpoint(host: "127.0.0.1", port: 0)])
     change(&configuration)
     loops = NetworkLoops(count: 2)
-    server = RPCServer(router: router, configuration: configuration, loops: loops, logger: Logger(label: "interop"))
+    server = RPCServer(
+      router: router, configuration: configuration, loops: loops, logger: Logger(label: "interop"))
     endpoint = try #require(try await server.start().first)
   }
 
@@ -59,7 +60,8 @@ final class OurServer: Sendable {
 /// Python's grpcio calls our server.
 @Suite(.timeLimit(.minutes(2))) struct ForeignClientTests {
   @Test(arguments: [
-    "unary", "many_unary", "too_large", "server_streaming", "client_streaming", "bidirectional", "metadata", "errors",
+    "unary", "many_unary", "too_large", "server_streaming", "client_streaming", "bidirectional", "metadata",
+    "errors",
     "error_after_answers", "unknown_method", "malformed", "deadline", "cancel_by_client", "cancel_by_server",
     "hundred_streams", "slow_reader", "gzip", "reflection", "keepalive",
   ])

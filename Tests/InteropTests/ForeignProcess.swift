@@ -61,7 +61,8 @@ final class ForeignProcess: Sendable {
     }
     Thread.detachNewThread { [self] in
       Self.readLines(errors.fileHandleForReading) { line in state.withLock { $0.errors += line + "\n" } }
-      // Standard error ends with the process; only then is its status asked for, which blocks this thread alone.
+      // Standard error ends with the process; only then is its status asked for, which blocks this thread
+      // alone.
       var status: Int32 = 0
       let process = process.withLock { $0 }
       process.waitUntilExit()
@@ -111,7 +112,8 @@ final class ForeignProcess: Sendable {
     }
   }
 
-  /// Waits for success; throws what it said on standard error otherwise, or when it takes longer than `limit`.
+  /// Waits for success; throws what it said on standard error otherwise, or when it takes longer than
+  /// `limit`.
   func succeed(within limit: Duration = .seconds(60)) async throws {
     let watch = Task { [self] in
       try await Task.sleep(for: limit)

@@ -4,8 +4,8 @@ import DFSRPC
 import DFSTransport
 import Foundation
 import Logging
-import Testing
 import TestSupport
+import Testing
 
 /// Python's grpcio as a server, and channels of ours to it.
 final class TheirServer: Sendable {
@@ -86,7 +86,12 @@ private func eventually(_ what: Comment, _ condition: () async throws -> Bool) a
     }
     let large = payload(mebibyte, &random)
     var count: Int64 = 0
-    try await channel.call(EchoMethods.expand, .with { $0.payload = large; $0.count = 32 }, options: options) { reader in
+    try await channel.call(
+      EchoMethods.expand,
+      .with {
+        $0.payload = large; $0.count = 32
+      }, options: options
+    ) { reader in
       while let answer = try await reader.next() {
         #expect(answer.messages == count)
         #expect(answer.payload == large)
@@ -176,7 +181,8 @@ private func eventually(_ what: Comment, _ condition: () async throws -> Bool) a
       #expect(error?.code == .stale)
       #expect(error?.message == "über 100% \n weg")
       #expect(error?.metadata == ["path": "/ü", "revision": "7"])
-      for status in RPCStatus.Code.allCases where status != .ok && status != .unavailable && status != .unknown {
+      for status in RPCStatus.Code.allCases
+      where status != .ok && status != .unavailable && status != .unknown {
         let request = EchoRequest.with {
           $0.status = Int32(status.rawValue)
           $0.message = "plain"
@@ -188,7 +194,12 @@ private func eventually(_ what: Comment, _ condition: () async throws -> Bool) a
       // After some answers of a stream.
       var count = 0
       let late = await failure {
-        try await channel.call(EchoMethods.expand, .with { $0.count = 5; $0.status = 14; $0.message = "gone" }) { reader in
+        try await channel.call(
+          EchoMethods.expand,
+          .with {
+            $0.count = 5; $0.status = 14; $0.message = "gone"
+          }
+        ) { reader in
           while try await reader.next() != nil { count += 1 }
         }
       }
@@ -224,7 +235,12 @@ private func eventually(_ what: Comment, _ condition: () async throws -> Bool) a
       let unary = Task { _ = try await channel.call(EchoMethods.unary, .with { $0.delayMs = -1 }) }
       let first = AsyncStream.makeStream(of: Void.self)
       let stream = Task {
-        try await channel.call(EchoMethods.expand, .with { $0.count = 1_000_000; $0.delayMs = 5 }) { reader in
+        try await channel.call(
+          EchoMethods.expand,
+          .with {
+            $0.count = 1_000_000; $0.delayMs = 5
+          }
+        ) { reader in
           while try await reader.next() != nil { first.continuation.yield() }
         }
       }
@@ -237,7 +253,12 @@ private func eventually(_ what: Comment, _ condition: () async throws -> Bool) a
       #expect(await failure { try await unary.value }?.code == .cancelled)
       #expect(await failure { try await stream.value }?.code == .cancelled)
       // Leaving a stream early is the same to the server.
-      try await channel.call(EchoMethods.expand, .with { $0.count = 1_000_000; $0.delayMs = 5 }) { reader in
+      try await channel.call(
+        EchoMethods.expand,
+        .with {
+          $0.count = 1_000_000; $0.delayMs = 5
+        }
+      ) { reader in
         _ = try await reader.next()
       }
       try await eventually("the handlers were never cancelled") { try await cancelledCount(channel) >= 3 }
@@ -248,14 +269,20 @@ private func eventually(_ what: Comment, _ condition: () async throws -> Bool) a
     try await TheirServer.run { channel, _ in
       let error = await failure {
         try await channel.call(EchoMethods.chat) { writer, reader in
-          try await writer.write(.with { $0.status = 8; $0.message = "enough" })
+          try await writer.write(
+            .with {
+              $0.status = 8; $0.message = "enough"
+            })
           while try await reader.next() != nil {}
         }
       }
       #expect(error?.code == .exhausted)
       let collected = await failure {
         _ = try await channel.call(EchoMethods.collect) { writer in
-          try await writer.write(.with { $0.status = 8; $0.message = "enough" })
+          try await writer.write(
+            .with {
+              $0.status = 8; $0.message = "enough"
+            })
           while true { try await writer.write(.with { $0.payload = Data(count: 100_000) }) }
         }
       }
@@ -293,7 +320,9 @@ private func eventually(_ what: Comment, _ condition: () async throws -> Bool) a
     }
   }
 
-  @Test func `a server that drains finishes what runs, and the next call goes to the next endpoint`() async throws {
+  @Test func `a server that drains finishes what runs, and the next call goes to the next endpoint`()
+    async throws
+  {
     try await TheirServer.run { _, first in
       let second = try await TheirServer(loops: first.loops)
       let channel = first.channel(others: [second.endpoint])
@@ -303,7 +332,8 @@ private func eventually(_ what: Comment, _ condition: () async throws -> Bool) a
         first.process.send("stop 30")
         let line = try await first.process.line()
         #expect(line == "stopping")
-        let began = try await channel.call(EchoMethods.statistics, .init(), options: CallOptions(waitForReady: true))
+        let began = try await channel.call(
+          EchoMethods.statistics, .init(), options: CallOptions(waitForReady: true))
         #expect(began.started <= 1)
         for number in 0..<20 {
           let sent = Data("\(number)".utf8)
@@ -350,8 +380,11 @@ private func eventually(_ what: Comment, _ condition: () async throws -> Bool) a
       identity: TLSIdentityFiles(certificateChain: node.certificate, privateKey: node.key))
     let unknown = try TLSContext(clientTrusting: trust)
     let files = ["--cert", identity.certificate, "--key", identity.key]
-    try await TheirServer.run(files, { $0.security = unknown }) { channel, _ in try await exerciseAllKinds(channel) }
-    try await TheirServer.run(files + ["--ca", certificates.authority], { $0.security = known }) { channel, server in
+    try await TheirServer.run(files, { $0.security = unknown }) { channel, _ in
+      try await exerciseAllKinds(channel)
+    }
+    try await TheirServer.run(files + ["--ca", certificates.authority], { $0.security = known }) {
+      channel, server in
       try await exerciseAllKinds(channel)
       let stranger = server.channel { $0.security = unknown }
       let error = await failure { _ = try await stranger.call(EchoMethods.unary, .init()) }

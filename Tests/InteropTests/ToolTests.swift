@@ -2,8 +2,8 @@ import DFSCore
 import DFSRPC
 import DFSTransport
 import Foundation
-import Testing
 import TestSupport
+import Testing
 
 /// Tools that speak HTTP/2 and know nothing of gRPC.
 @Suite(.timeLimit(.minutes(2))) struct ToolTests {
@@ -59,7 +59,8 @@ import TestSupport
         ])
       #expect(
         lines.contains {
-          $0.hasPrefix("requests: 10000 total, 10000 started, 10000 done, 10000 succeeded, 0 failed, 0 errored")
+          $0.hasPrefix(
+            "requests: 10000 total, 10000 started, 10000 done, 10000 succeeded, 0 failed, 0 errored")
         }, "\(lines)")
     }
   }

@@ -36,13 +36,15 @@ package final class TestCertificates: Sendable {
     let extensions = "subjectAltName=\(names.joined(separator: ","))\nbasicConstraints=CA:FALSE\n"
     try extensions.write(toFile: base + ".ext", atomically: true, encoding: .utf8)
     try Self.openssl([
-      "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=\(commonName)",
+      "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj",
+      "/CN=\(commonName)",
       "-keyout", identity.key, "-out", base + ".csr",
     ])
     // The end must follow the start, so what has ended is signed for minus one day from today.
     try Self.openssl([
       "x509", "-req", "-in", base + ".csr", "-CA", authority, "-CAkey", authorityKey, "-set_serial",
-      String(Int.random(in: 1...1_000_000_000)), "-days", validity == .day ? "1" : "-1", "-extfile", base + ".ext",
+      String(Int.random(in: 1...1_000_000_000)), "-days", validity == .day ? "1" : "-1", "-extfile",
+      base + ".ext",
       "-out", identity.certificate,
     ])
     return identity
@@ -59,7 +61,9 @@ package final class TestCertificates: Sendable {
     try process.run()
     let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
     process.waitUntilExit()
-    guard process.terminationStatus == 0 else { throw OpenSSLCommandFailed(arguments: arguments, output: text) }
+    guard process.terminationStatus == 0 else {
+      throw OpenSSLCommandFailed(arguments: arguments, output: text)
+    }
     return text
   }
 }
