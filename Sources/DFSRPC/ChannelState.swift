@@ -54,12 +54,12 @@ struct ChannelState<Connection: Sendable>: Sendable {
     switch phase {
     case .connected(let connection, _, _): return .use(connection)
     case .connecting: return .wait(until: nil)
-    case .idle: return .connect(beginRound())
+    case .idle: return .connect(begin())
     case .closed:
       let message = endpoints.isEmpty ? "the channel has no endpoints" : "the channel is closed"
       return .fail(DFSError(.unavailable, message))
     case .backingOff(let until, let error):
-      if now >= until { return .connect(beginRound()) }
+      if now >= until { return .connect(begin()) }
       return patience == .waitForReady ? .wait(until: until) : .fail(error)
     }
   }
@@ -91,14 +91,14 @@ struct ChannelState<Connection: Sendable>: Sendable {
     using random: inout some RandomNumberGenerator
   ) {
     guard case .connected(_, id, let since) = phase else { return }
-    guard now - since < Self.shortestLife else {
+    if now - since >= Self.shortestLife {
       backoff.reset()
+      failedInRound = 0
       position = (position + 1) % endpoints.count
       phase = .idle
-      return
+    } else if case .connect = moveOn(error, now: now, using: &random) {
+      phase = .idle
     }
-    phase = .backingOff(until: now + backoff.next(using: &random), because: error)
-    position = (position + 1) % endpoints.count
   }
 
   /// Gives the connection that is to be closed, if there is one.
@@ -108,18 +108,19 @@ struct ChannelState<Connection: Sendable>: Sendable {
     return nil
   }
 
-  private mutating func beginRound() -> Endpoint {
-    failedInRound = 0
+  private mutating func begin() -> Endpoint {
     phase = .connecting
     return endpoints[position]
   }
 
+  /// After a failure: the next endpoint of the round, or a pause when the round is over.
   private mutating func moveOn(
     _ error: DFSError, now: ContinuousClock.Instant, using random: inout some RandomNumberGenerator
   ) -> Step {
     failedInRound += 1
     position = (position + 1) % endpoints.count
-    guard failedInRound == endpoints.count else { return .connect(endpoints[position]) }
+    guard failedInRound >= endpoints.count else { return .connect(endpoints[position]) }
+    failedInRound = 0
     let wait = backoff.next(using: &random)
     phase = .backingOff(until: now + wait, because: error)
     return .backOff(wait, error)

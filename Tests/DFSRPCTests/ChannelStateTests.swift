@@ -81,6 +81,16 @@ import Testing
     #expect(second != id)
   }
 
+  @Test func `a connection that hardly lived is followed by the next endpoint at once, a round of them by a pause`() throws {
+    let state = Subject([a, b])
+    #expect(state.wants(.failFast, start) == "connect a:1")
+    state.ends(try #require(state.connects("first", start)), lost, start)
+    #expect(state.wants(.failFast, start) == "connect b:2")
+    state.ends(try #require(state.connects("second", start)), lost, start)
+    #expect(state.wants(.failFast, start) == "fail lost")
+    #expect(state.wants(.failFast, start + .milliseconds(60)) == "connect a:1")
+  }
+
   @Test func `a server that accepts and drops is given pauses that grow`() throws {
     let state = Subject([a])
     var now = start

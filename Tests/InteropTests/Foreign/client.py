@@ -318,7 +318,14 @@ class Cases:
         equal(next(answers).payload, b"first")
         print("running", flush=True)
         sys.stdin.readline()
-        fails(grpc.StatusCode.UNAVAILABLE, lambda: self.stub.Unary(Request(), timeout=5))
+        def is_refused():
+            try:
+                self.stub.Unary(Request(), timeout=10)
+            except grpc.RpcError as error:
+                equal(error.code(), grpc.StatusCode.UNAVAILABLE)
+                return True
+            return False
+        eventually(is_refused, "a new call was refused")
         held.set()
         equal([answer.payload for answer in answers], [b"%d" % number for number in range(20)])
 
