@@ -44,6 +44,7 @@ extension HTTP2Session: ChannelInboundHandler {
     guard !isDead, failure == nil else { return }
     let buffer = unwrapInboundIn(data)
     timers.heard(now: Self.now())
+    let wasReady = timers.isReady
     isInCallback = true
     let count = buffer.withUnsafeReadableBytes { bytes in
       nghttp2_session_mem_recv(handle, bytes.baseAddress?.assumingMemoryBound(to: UInt8.self), bytes.count)
@@ -51,6 +52,7 @@ extension HTTP2Session: ChannelInboundHandler {
     isInCallback = false
     TransportMetrics.received.increment(by: buffer.readableBytes)
     if count < 0 { refuse(Int32(count)) }
+    if timers.isReady != wasReady { armTimer() }
     creditSwallowed()
     considerLoan()
     markDirty()
@@ -109,6 +111,9 @@ extension HTTP2Session: ChannelInboundHandler {
 
   // MARK: - Timers
 
+  /// Asks the timers what is due, and sets the alarm for the next time. Called whenever something may have
+  /// become due earlier than the alarm: at the start, when the connection is ready, when a client that was idle
+  /// (and sends no PING then) has a call again, and when a drain begins.
   func armTimer() {
     guard !isDead else { return }
     let now = Self.now()

@@ -145,9 +145,11 @@ package final class HTTP2Session: PendingOutput, @unchecked Sendable {
     }
     guard id > 0 else { return nil }
     stream.id = id
+    let wasIdle = streams.isEmpty
     add(stream)
+    if wasIdle { armTimer() }
     markDirty()
-    return stream
+    return isDead ? nil : stream
   }
 
   func add(_ stream: HTTP2Stream) {

@@ -6,6 +6,7 @@ import Logging
 import NIOCore
 import Testing
 
+/// The timers are short, and the time limit shows that they are really set.
 @Suite(.serialized, .timeLimit(.minutes(1)))
 struct `A peer that goes quiet` {
   private let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
@@ -15,16 +16,42 @@ struct `A peer that goes quiet` {
       $0.http2.keepaliveInterval = .milliseconds(50)
       $0.http2.keepaliveTimeout = .milliseconds(50)
     }) { loopback in
+      let start = ContinuousClock.now
       let isClosed = try await RawPeer.run(port: loopback.endpoint.port) { peer in
         peer.send(RawFrame.hello)
         return peer.receiveAll() != nil
       }
       #expect(isClosed)
+      #expect(start.duration(to: .now) < .seconds(5))
       // Ours answers, and stays.
       try await Task.sleep(for: .milliseconds(300))
       let response = try await loopback.connection.call(Echo.unary, .pattern(3), options: Loopback.options())
       #expect(response == .pattern(3))
     }
+  }
+
+  @Test func `a server that answers no PING is given up, also by a client that was idle before its call`() async throws {
+    let loops = NetworkLoops(count: 1)
+    let idle = Duration.milliseconds(300)
+    let code = try await RawPeer.serve { peer in
+      peer.send(RawFrame.settings)
+      #expect(peer.receiveAll() != nil)
+    } client: { port in
+      var configuration = RPCConnection.Configuration()
+      configuration.http2.keepaliveInterval = .milliseconds(100)
+      configuration.http2.keepaliveTimeout = .milliseconds(100)
+      let connection = try await RPCConnection.connect(
+        to: Endpoint(host: "127.0.0.1", port: port), configuration: configuration, on: loops.next(), loops: loops,
+        logger: logger)
+      try await Task.sleep(for: idle)
+      #expect(connection.isUsable)
+      do {
+        _ = try await connection.call(Echo.mutation, .pattern(1), options: Loopback.options())
+        return nil as DFSError.Code?
+      } catch { return (error as? DFSError)?.code }
+    }
+    #expect(code == .outcomeUnknown)
+    await loops.shutdown()
   }
 
   @Test func `a connection without calls, and an old one, are drained`() async throws {
