@@ -2,8 +2,6 @@ import DFSChunkStore
 import DFSCore
 import DFSRPC
 import DFSWire
-import Metrics
-import NIOCore
 
 /// Writing one chunk: the node stores the frames and, when it is the head of the transfer, hands each of them to
 /// the other members as it arrives. A forwarded transfer is the same thing without others.
@@ -26,11 +24,9 @@ extension DataNodeService {
       }
     }
     defer { transfers.remove(transfer) }
-    // Space is claimed, and refused, before the sender has sent anything.
-    let sink = try await disk.run { [store] in try store.begin(plan) }
     try await withTaskCancellationHandler {
       try await withThrowingTaskGroup(of: Void.self) { group in
-        group.addTask { await self.keep(plan, at: GroupEpoch(rawValue: open.groupEpoch), in: sink, for: transfer) }
+        group.addTask { await self.keep(plan, at: GroupEpoch(rawValue: open.groupEpoch), for: transfer) }
         for (index, forward) in forwards.enumerated() {
           group.addTask { await self.send(transfer, member: index + 1, to: forward) }
         }
@@ -116,52 +112,26 @@ extension DataNodeService {
 
   // MARK: This node's replica
 
-  /// Writes what arrives into `sink`; durable before its receipt exists. Everything but a finished chunk is
-  /// removed again.
-  private func keep(
-    _ plan: ChunkPlan, at epoch: GroupEpoch, in sink: any ChunkWriter, for transfer: Transfer
-  ) async {
+  /// Writes what arrives; durable before its receipt exists. Everything but a finished chunk is removed again.
+  ///
+  /// Space is claimed at once, and a refusal ends the whole transfer: the sender is better served by a head that has
+  /// room. What has arrived until a disk thread is free is written in the same visit, so a small chunk takes one.
+  private func keep(_ plan: ChunkPlan, at epoch: GroupEpoch, for transfer: Transfer) async {
+    let replica = LocalReplica(plan, in: store, syncTime: syncTime)
     do {
-      while let parts = await transfer.parts(for: 0) {
-        // One visit to the disk for all that waits: a small chunk takes one.
-        let stored = try await disk.run { [syncTime] in
-          try sink.take(parts, syncTime: syncTime) { transfer.progress(0, to: $0) }
-        }
-        if let stored { return transfer.complete(0, with: try membership.receipt(for: stored, at: epoch)) }
+      var stored = try await disk.run {
+        try replica.begin()
+        return try replica.take(transfer.partsAtHand(for: 0), for: transfer)
       }
+      while stored == nil, let parts = await transfer.parts(for: 0) {
+        stored = try await disk.run { try replica.take(parts, for: transfer) }
+      }
+      if let stored { return transfer.complete(0, with: try membership.receipt(for: stored, at: epoch)) }
     } catch {
-      transfer.fail(0, DFSError(wrapping: error, "storing chunk \(plan.chunk) failed"))
+      let error = DFSError(wrapping: error, "storing chunk \(plan.chunk) failed")
+      if replica.hasBegun { transfer.fail(0, error) } else { transfer.end(error) }
     }
     // Cancellation must not skip this: the claim and the temporary file go now, not when the last reference does.
-    await Task { [disk] in try? await disk.run { sink.abort() } }.value
-  }
-}
-
-extension ChunkWriter {
-  /// Appends every frame; finishes and returns the chunk when the end is among them.
-  fileprivate func take(
-    _ parts: [Transfer.Part], syncTime: Timer, progress: (Int) -> Void
-  ) throws -> ChunkDescription? {
-    for part in parts {
-      switch part {
-      case .data(let piece):
-        guard case .bytes(let payload) = piece.payload else {
-          throw DFSError(.internal, "a received piece has its bytes in memory")
-        }
-        try payload.withUnsafeReadableBytes { bytes in
-          try piece.leaves.withUnsafeReadableBytes { leaves in
-            try append(bytes, checksums: piece.checksums, leaves: leaves)
-          }
-        }
-        progress(length)
-      case .finish(let finish):
-        let start = ContinuousClock.now
-        let stored = try self.finish(
-          length: Int(finish.length), root: Digest(wire: finish.root, "the root of a chunk"))
-        syncTime.record(duration: ContinuousClock.now - start)
-        return stored
-      }
-    }
-    return nil
+    await Task { [disk] in try? await disk.run { replica.abort() } }.value
   }
 }

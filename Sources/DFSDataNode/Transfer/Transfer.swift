@@ -22,6 +22,19 @@ final class Transfer: Sendable {
     case complete(receipts: [WireReceipt], failures: [WireReplicaFailure])
   }
 
+  /// Who waits, and whom a change concerns: a small chunk is over in ten changes, and waking ten tasks for each
+  /// of them would cost more than the chunk.
+  private struct Roles: OptionSet, Sendable {
+    let rawValue: UInt32
+    /// The reader of the sender's frames, which waits for room.
+    static let room = Roles(rawValue: 1)
+    /// The teller.
+    static let news = Roles(rawValue: 2)
+    static let parts = Roles(rawValue: 4)
+    static let departure = Roles(rawValue: 8)
+    static let all = Roles(rawValue: .max)
+  }
+
   private struct State {
     var decisions: TransferState
     /// Frames from number `firstPart` on.
@@ -34,7 +47,16 @@ final class Transfer: Sendable {
     var end: DFSError?
     /// Raised with every change, so that a waiter misses none between its look and its sleep.
     var version = 0
-    var waiters: [UnsafeContinuation<Void, Never>] = []
+    var waiters: [(role: Roles, continuation: UnsafeContinuation<Void, Never>)] = []
+
+    mutating func take(for member: Int) -> [Part] {
+      let skip = taken[member] - firstPart
+      guard skip < parts.count else { return [] }
+      let taking = Array(parts.dropFirst(skip))
+      taken[member] = firstPart + parts.count
+      trim()
+      return taking
+    }
 
     /// Lets go of the frames that every member that takes part has taken.
     mutating func trim() {
@@ -72,13 +94,13 @@ final class Transfer: Sendable {
   func accept(_ piece: ChunkPiece) async throws {
     let now = clock.now()
     let window = window()
-    change { state in
+    change(for: .parts) { state in
       guard state.end == nil else { return }
       state.decisions.receive(piece.payload.byteCount, at: now)
       state.parts.append(.data(piece))
       state.trim()
     }
-    try await wait { state in
+    try await wait(as: .room) { state in
       let missing = state.decisions.received - state.decisions.acknowledged
       return missing == 0 || missing + ChunkPiece.largestPayload <= window ? () : nil
     }
@@ -87,7 +109,7 @@ final class Transfer: Sendable {
   /// Hands the end to all members.
   func finish(_ finish: WireWriteChunkFinish) {
     let now = clock.now()
-    change { state in
+    change(for: .parts) { state in
       guard state.end == nil else { return }
       state.decisions.finish(at: now)
       state.parts.append(.finish(finish))
@@ -97,14 +119,15 @@ final class Transfer: Sendable {
 
   /// The next thing to tell the sender. Throws why the transfer failed.
   func news() async throws -> News {
-    try await wait { state in
+    try await wait(as: .news) { state in
       switch state.decisions.verdict {
       case .failed(let error): throw error
       case .complete(let receipts, let failures): return .complete(receipts: receipts, failures: failures)
       case .running: break
       }
       let count = state.decisions.acknowledged
-      guard count > state.told || state.owesSignOfLife else { return nil }
+      // Behind the end the sender waits for the result alone.
+      guard count > state.told && !state.decisions.isFinished || state.owesSignOfLife else { return nil }
       state.told = count
       state.owesSignOfLife = false
       return .received(count)
@@ -113,41 +136,47 @@ final class Transfer: Sendable {
 
   // MARK: A member's side
 
+  /// The frames that `member` has not taken yet, perhaps none. Does not wait.
+  func partsAtHand(for member: Int) -> [Part] {
+    change(for: []) { state in
+      guard state.end == nil, state.decisions.members[member].outcome.isRunning else { return [] }
+      return state.take(for: member)
+    }
+  }
+
   /// All frames that `member` has not taken yet, at least one; `nil` when it takes part no longer.
   func parts(for member: Int) async -> [Part]? {
-    try? await wait { state in
+    try? await wait(as: .parts) { state -> [Part]? in
       guard state.decisions.members[member].outcome.isRunning else { throw DFSError(.cancelled, "dropped") }
-      let skip = state.taken[member] - state.firstPart
-      guard skip < state.parts.count else { return nil }
-      state.taken[member] = state.firstPart + state.parts.count
-      defer { state.trim() }
-      return Array(state.parts.dropFirst(skip))
+      let parts = state.take(for: member)
+      return parts.isEmpty ? nil : parts
     }
   }
 
   func progress(_ member: Int, to count: Int) {
     let now = clock.now()
-    change { $0.decisions.progress(member, to: count, at: now) }
+    // Progress beyond what was sent ends the member.
+    change(for: [.room, .news]) { $0.decisions.progress(member, to: count, at: now) }
   }
 
   func complete(_ member: Int, with receipt: WireReceipt) {
-    change { $0.decisions.complete(member, with: receipt) }
+    change(for: .all) { $0.decisions.complete(member, with: receipt) }
   }
 
   func fail(_ member: Int, _ error: DFSError) {
-    change { $0.decisions.fail(member, error) }
+    change(for: .all) { $0.decisions.fail(member, error) }
   }
 
   /// Returns when `member` takes part no longer, whatever the reason.
   func departure(of member: Int) async {
-    try? await wait { state in state.decisions.members[member].outcome.isRunning ? nil : () }
+    try? await wait(as: .departure) { state in state.decisions.members[member].outcome.isRunning ? nil : () }
   }
 
   // MARK: From outside
 
   /// Ends the transfer for everyone. The first reason stays.
   func end(_ error: DFSError) {
-    change { state in
+    change(for: .all) { state in
       guard state.end == nil else { return }
       state.end = error
       state.parts.removeAll()
@@ -158,7 +187,7 @@ final class Transfer: Sendable {
   /// waits. Returns the members dropped.
   func tick() -> [NodeID] {
     let now = clock.now()
-    return change { state in
+    return change(for: .all) { state in
       guard state.end == nil else { return [] }
       let dropped = state.decisions.dropStragglers(at: now)
       if state.decisions.senderIsGone(at: now) {
@@ -174,13 +203,17 @@ final class Transfer: Sendable {
   // MARK: Waiting
 
   @discardableResult
-  private func change<Result>(_ body: (inout State) -> Result) -> Result {
-    let (result, woken) = state.withLockedValue { state in
+  private func change<Result>(for roles: Roles, _ body: (inout State) -> Result) -> Result {
+    var woken: [UnsafeContinuation<Void, Never>] = []
+    let result = state.withLockedValue { state in
       let result = body(&state)
       state.version += 1
-      let woken = state.waiters
-      state.waiters.removeAll(keepingCapacity: true)
-      return (result, woken)
+      state.waiters.removeAll { waiter in
+        guard !waiter.role.isDisjoint(with: roles) else { return false }
+        woken.append(waiter.continuation)
+        return true
+      }
+      return result
     }
     for waiter in woken { waiter.resume() }
     return result
@@ -188,7 +221,7 @@ final class Transfer: Sendable {
 
   /// Returns when `ready` gives a value; looks again after each change. Throws what `ready` throws, and the
   /// reason once the transfer ended. Cancellation reaches it through `end`.
-  private func wait<Value>(_ ready: (inout State) throws -> Value?) async throws -> Value {
+  private func wait<Value>(as role: Roles, _ ready: (inout State) throws -> Value?) async throws -> Value {
     while true {
       let (value, seen) = try state.withLockedValue { state in
         if let end = state.end { throw end }
@@ -198,7 +231,7 @@ final class Transfer: Sendable {
       await withUnsafeContinuation { continuation in
         let changed = state.withLockedValue { state in
           guard state.version == seen else { return true }
-          state.waiters.append(continuation)
+          state.waiters.append((role, continuation))
           return false
         }
         if changed { continuation.resume() }
