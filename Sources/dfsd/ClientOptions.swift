@@ -2,25 +2,28 @@ import ArgumentParser
 import DFSClient
 import DFSConfig
 import DFSCore
+import DFSObservability
 import Foundation
 import Logging
-import DFSObservability
 
 /// Where the cluster is, and how it is spoken to: the options of every client command.
 struct ClientOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
       "Addresses of the coordinator, separated by commas.",
-      discussion: "Else DFS_COORDINATORS, else COORDINATOR_HOST and COORDINATOR_PORT, else the configuration file.",
+      discussion:
+        "Else DFS_COORDINATORS, else COORDINATOR_HOST and COORDINATOR_PORT, else the configuration file.",
       valueName: "host:port,…"))
   var coordinators: String?
 
-  @Option(help: ArgumentHelp("The configuration file; else DFS_CONFIG.", valueName: "file"), completion: .file())
+  @Option(
+    help: ArgumentHelp("The configuration file; else DFS_CONFIG.", valueName: "file"), completion: .file())
   var config: String?
 
   @Option(
     help: ArgumentHelp(
-      "How long to wait for parts of the cluster that do not answer, such as 30s or 5m.", valueName: "duration"))
+      "How long to wait for parts of the cluster that do not answer, such as 30s or 5m.",
+      valueName: "duration"))
   var timeout: String?
 
   /// Checks everything that can be checked without the cluster.
@@ -32,7 +35,9 @@ struct ClientOptions: ParsableArguments {
   }
 
   /// Runs `body` with a client, and ends both cleanly on SIGINT or SIGTERM.
-  func withClient<Result: Sendable>(_ body: @escaping @Sendable (DFSClient) async throws -> Result) async throws -> Result {
+  func withClient<Result: Sendable>(_ body: @escaping @Sendable (DFSClient) async throws -> Result)
+    async throws -> Result
+  {
     let settings = try settings()
     // Commands talk to people: a line of the library's log is shown only when somebody asked for it.
     let level = ProcessInfo.processInfo.environment["LOG_LEVEL"].flatMap { Logger.Level(rawValue: $0) }

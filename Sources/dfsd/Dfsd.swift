@@ -30,7 +30,8 @@ struct Dfsd: AsyncParsableCommand {
       CommandGroup(
         name: "Files",
         subcommands: [
-          PutCommand.self, GetCommand.self, CatCommand.self, LsCommand.self, StatCommand.self, HashCommand.self,
+          PutCommand.self, GetCommand.self, CatCommand.self, LsCommand.self, StatCommand.self,
+          HashCommand.self,
           MkdirCommand.self, MvCommand.self, CpCommand.self, RmCommand.self, DuCommand.self,
         ]),
       CommandGroup(

@@ -2,10 +2,12 @@ import DFSCore
 import Foundation
 import UnixSignals
 
-/// Turns SIGINT and SIGTERM into the cancellation of a command, which then tidies up (an upload is aborted). A second signal
-/// ends the process at once.
+/// Turns SIGINT and SIGTERM into the cancellation of a command, which then tidies up (an upload is aborted).
+/// A second signal ends the process at once.
 enum Interruption {
-  static func run<Result: Sendable>(_ body: @escaping @Sendable () async throws -> Result) async throws -> Result {
+  static func run<Result: Sendable>(_ body: @escaping @Sendable () async throws -> Result) async throws
+    -> Result
+  {
     let signals = await UnixSignalsSequence(trapping: .sigint, .sigterm)
     return try await withThrowingTaskGroup(of: Result?.self) { group in
       group.addTask { try await body() }

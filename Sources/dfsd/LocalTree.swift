@@ -14,7 +14,9 @@ struct LocalEntry: Sendable {
   /// `following` looks at what a link leads to.
   init(_ path: String, following: Bool) throws {
     var status = Foundation.stat()
-    guard (following ? stat(path, &status) : lstat(path, &status)) == 0 else { throw localFailure(path, errno) }
+    guard (following ? stat(path, &status) : lstat(path, &status)) == 0 else {
+      throw localFailure(path, errno)
+    }
     switch status.st_mode & S_IFMT {
     case S_IFREG: kind = .file
     case S_IFDIR: kind = .directory
@@ -22,13 +24,14 @@ struct LocalEntry: Sendable {
     default: kind = following ? .file : .other
     }
     mode = UInt16(status.st_mode & 0o7777)
-    modified = Timestamp(rawValue: Int64(status.st_mtim.tv_sec) * 1_000_000_000 + Int64(status.st_mtim.tv_nsec))
+    modified = Timestamp(
+      rawValue: Int64(status.st_mtim.tv_sec) * 1_000_000_000 + Int64(status.st_mtim.tv_nsec))
     length = kind == .file ? Int64(status.st_size) : 0
   }
 }
 
-/// Everything at and below a local path, one entry at a time: a directory before what is in it, in no other order.
-/// A directory of any size takes no memory. Links are told, never followed.
+/// Everything at and below a local path, one entry at a time: a directory before what is in it, in no other
+/// order. A directory of any size takes no memory. Links are told, never followed.
 final class LocalTree {
   struct Item {
     var path: String
@@ -95,7 +98,8 @@ final class LocalTree {
       guard bytes != [0x2E], bytes != [0x2E, 0x2E] else { continue }
       guard let name = String(validating: bytes, as: UTF8.self) else {
         throw DFSError(
-          .invalidArgument, "\(level.path) holds a name that is not UTF-8: \(String(decoding: bytes, as: UTF8.self))")
+          .invalidArgument,
+          "\(level.path) holds a name that is not UTF-8: \(String(decoding: bytes, as: UTF8.self))")
       }
       return name
     }
@@ -104,5 +108,6 @@ final class LocalTree {
 
 private func localFailure(_ path: String, _ number: Int32) -> DFSError {
   let reason = String(cString: strerror(number))
-  return DFSError(number == EACCES ? .permissionDenied : .notFound, "\(path): \(reason)", metadata: ["path": path])
+  return DFSError(
+    number == EACCES ? .permissionDenied : .notFound, "\(path): \(reason)", metadata: ["path": path])
 }

@@ -2,8 +2,8 @@ import DFSClient
 import DFSCore
 import Foundation
 
-/// Fetches files and directory trees, several files at a time. Directories come before what is in them; their modes and
-/// times are set last, because a directory may be read-only and every file changes its time.
+/// Fetches files and directory trees, several files at a time. Directories come before what is in them; their
+/// modes and times are set last, because a directory may be read-only and every file changes its time.
 struct TreeDownload: Sendable {
   struct Item: Sendable {
     var source: RemotePath
@@ -84,10 +84,12 @@ struct TreeDownload: Sendable {
   }
 
   private func finish(_ path: String, _ attributes: FileAttributes) throws {
-    let time = timespec(tv_sec: Int(attributes.modified.seconds), tv_nsec: Int(attributes.modified.nanoseconds))
+    let time = timespec(
+      tv_sec: Int(attributes.modified.seconds), tv_nsec: Int(attributes.modified.nanoseconds))
     guard chmod(path, mode_t(attributes.mode)) == 0, utimensat(AT_FDCWD, path, [time, time], 0) == 0 else {
       let reason = String(cString: strerror(errno))
-      throw DFSError(.failedPrecondition, "\(path) keeps another mode or time: \(reason)", metadata: ["path": path])
+      throw DFSError(
+        .failedPrecondition, "\(path) keeps another mode or time: \(reason)", metadata: ["path": path])
     }
   }
 }

@@ -21,7 +21,8 @@ struct TreeUpload: Sendable {
   func run(_ items: [Item]) async throws {
     for item in items where item.source != "-" && !item.isRecursive {
       guard try LocalEntry(item.source, following: true).kind != .directory else {
-        throw DFSError(.failedPrecondition, "\(item.source) is a directory; add -r to store it with everything below")
+        throw DFSError(
+          .failedPrecondition, "\(item.source) is a directory; add -r to store it with everything below")
       }
     }
     let progress = try ProgressLine("put", total: Terminal.isErrorTerminal ? total(items) : nil)
@@ -84,7 +85,8 @@ struct TreeUpload: Sendable {
         descriptor: STDIN_FILENO, named: "standard input", to: target, options: options,
         progress: progress?.handler())
     } else {
-      receipt = try await client.upload(file: source, to: target, options: options, progress: progress?.handler())
+      receipt = try await client.upload(
+        file: source, to: target, options: options, progress: progress?.handler())
     }
     let stored = receipt.attributes
     if receipt.replicas < stored.replicas {

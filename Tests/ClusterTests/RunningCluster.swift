@@ -68,7 +68,9 @@ final class RunningCluster: Sendable {
     await cluster.stop()
   }
 
-  private init(_ change: @escaping @Sendable (inout CoordinatorConfiguration) -> Void, _ security: Security?) throws {
+  private init(_ change: @escaping @Sendable (inout CoordinatorConfiguration) -> Void, _ security: Security?)
+    throws
+  {
     self.security = security
     directory = try TemporaryDirectory("dfs-running")
     self.change = change
@@ -79,7 +81,9 @@ final class RunningCluster: Sendable {
 
   var address: Endpoint {
     get throws {
-      guard let address = roles.withLockedValue({ $0.address }) else { throw DFSError(.internal, "not started") }
+      guard let address = roles.withLockedValue({ $0.address }) else {
+        throw DFSError(.internal, "not started")
+      }
       return address
     }
   }

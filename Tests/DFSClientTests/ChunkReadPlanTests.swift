@@ -8,7 +8,9 @@ struct ChunkReadPlanTests {
   private let nodes = (1...3).map { NodeID(rawValue: $0) }
   private let chunk = ChunkID(inode: InodeID(rawValue: 9), index: 2)
 
-  private func plan(_ range: Range<Int> = 0..<Block.size * 4, patience: Duration = .seconds(10)) -> ChunkReadPlan {
+  private func plan(_ range: Range<Int> = 0..<Block.size * 4, patience: Duration = .seconds(10))
+    -> ChunkReadPlan
+  {
     ChunkReadPlan(chunk: chunk, range: range, order: nodes, patience: patience, now: start)
   }
 
@@ -27,7 +29,9 @@ struct ChunkReadPlanTests {
     plan.gotLeaves()
     plan.progressed(to: Block.size * 2, now: start)
     plan.failed(nodes[0], DFSError(.unavailable, "cut off"))
-    #expect(asked(try plan.nextStep(now: start)) == .init(node: nodes[1], offset: Block.size * 2, needsLeaves: false))
+    #expect(
+      asked(try plan.nextStep(now: start))
+        == .init(node: nodes[1], offset: Block.size * 2, needsLeaves: false))
     plan.progressed(to: Block.size * 4, now: start)
     #expect(plan.isDone)
     #expect(plan.faults == [nodes[0]: .unreachable])

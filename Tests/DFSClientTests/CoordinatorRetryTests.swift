@@ -7,7 +7,8 @@ import Testing
 struct CoordinatorRetryTests {
   private let start = ContinuousClock.now
 
-  /// The error that is told in the end, when every attempt answers with the next of `codes` (the last one again and again).
+  /// The error that is told in the end, when every attempt answers with the next of `codes` (the last one
+  /// again and again).
   private func end(
     _ kind: CoordinatorRetry.Kind, _ codes: [DFSError.Code], patience: Duration = .seconds(5)
   ) -> (DFSError, attempts: Int, after: Duration) {
@@ -24,7 +25,9 @@ struct CoordinatorRetryTests {
     }
   }
 
-  @Test(arguments: [DFSError.Code.notFound, .alreadyExists, .failedPrecondition, .invalidArgument, .permissionDenied, .stale])
+  @Test(arguments: [
+    DFSError.Code.notFound, .alreadyExists, .failedPrecondition, .invalidArgument, .permissionDenied, .stale,
+  ])
   func `a definite answer is passed on at once`(code: DFSError.Code) {
     let (error, attempts, _) = end(.mutation, [code])
     #expect(error.code == code && attempts == 1)

@@ -10,8 +10,8 @@ import NIOCore
 
 @testable import DFSClient
 
-/// A coordinator and datanodes that keep everything in memory and speak the real protocol over real sockets, with
-/// faults to order. Only what a client needs; the real roles are tested in ClusterTests.
+/// A coordinator and datanodes that keep everything in memory and speak the real protocol over real sockets,
+/// with faults to order. Only what a client needs; the real roles are tested in ClusterTests.
 final class LoopbackCluster: Sendable {
   struct StoredFile: Sendable {
     var attributes: WireAttributes
@@ -90,7 +90,9 @@ final class LoopbackCluster: Sendable {
     configuration.stallTimeout = .milliseconds(300)
     configuration.writeStallTimeout = .milliseconds(600)
     change(&configuration)
-    guard let address = coordinatorAddress.withLockedValue({ $0 }) else { throw DFSError(.internal, "not started") }
+    guard let address = coordinatorAddress.withLockedValue({ $0 }) else {
+      throw DFSError(.internal, "not started")
+    }
     return try DFSClient.connect(coordinators: [address], configuration: configuration)
   }
 
@@ -137,7 +139,9 @@ final class LoopbackCluster: Sendable {
     router.handle(CoordinatorMethods.putInline) { [self] request, _ in
       count("putInline")
       var answer = WirePutInlineResponse()
-      answer.attributes = store(request.path, request.attributes, length: request.content.count, root: request.root) {
+      answer.attributes = store(
+        request.path, request.attributes, length: request.content.count, root: request.root
+      ) {
         $0.content = request.content
         $0.attributes.isInline = true
       }
@@ -184,7 +188,8 @@ final class LoopbackCluster: Sendable {
       count("manifest")
       let file = state.withLockedValue { $0.files.values.first { $0.attributes.inode == request.inode } }
       var answer = WireGetManifestResponse()
-      answer.chunks = Array((file?.chunks ?? []).dropFirst(Int(request.firstChunk)).prefix(Int(request.maxChunks)))
+      answer.chunks = Array(
+        (file?.chunks ?? []).dropFirst(Int(request.firstChunk)).prefix(Int(request.maxChunks)))
       return answer
     }
     router.handle(CoordinatorMethods.getGroups) { [self] _, _ in
@@ -269,7 +274,8 @@ final class LoopbackCluster: Sendable {
       return answer
     }
     let chunks = (upload.sealed + request.lastSegment).map(\.reference)
-    guard chunks.count == Int(request.chunkCount), MerkleTree.root(of: try chunks.map { try Digest(wire: $0.root, "root") }).wire == request.root
+    guard chunks.count == Int(request.chunkCount),
+      MerkleTree.root(of: try chunks.map { try Digest(wire: $0.root, "root") }).wire == request.root
     else { throw DFSError(.invalidArgument, "the commit does not fit its chunks") }
     answer.attributes = store(
       upload.path, request.attributes, length: Int(request.length), root: request.root, inode: request.upload
@@ -386,12 +392,15 @@ final class LoopbackCluster: Sendable {
           throw DFSError(.invalidArgument, "out of order")
         }
         pieces += 1
-        if let limit = faults.failsWriteAfter, pieces > limit { throw DFSError(.unavailable, "the disk is gone") }
+        if let limit = faults.failsWriteAfter, pieces > limit {
+          throw DFSError(.unavailable, "the disk is gone")
+        }
         bytes.writeImmutableBuffer(payload)
         leaves += piece.leaves.digests
         try await writer.write(WireWriteChunkResponse.with { $0.received = UInt32(bytes.readableBytes) })
       case .finish(let finish):
-        guard finish.root == MerkleTree.root(of: leaves).wire, leaves == bytes.withUnsafeReadableBytes({ MerkleTree.leaves(of: $0) })
+        guard finish.root == MerkleTree.root(of: leaves).wire,
+          leaves == bytes.withUnsafeReadableBytes({ MerkleTree.leaves(of: $0) })
         else { throw DFSError(.corrupt, "the root does not fit") }
         try await writer.write(WireWriteChunkResponse.with { $0.result = keep(node, open, bytes, leaves) })
         return
@@ -400,15 +409,19 @@ final class LoopbackCluster: Sendable {
   }
 
   /// Stores on this node and on those it forwards to, unless they are to fail.
-  private func keep(_ node: UInt64, _ open: WireWriteChunkOpen, _ bytes: ByteBuffer, _ leaves: [Digest]) -> WireWriteChunkResult {
+  private func keep(_ node: UInt64, _ open: WireWriteChunkOpen, _ bytes: ByteBuffer, _ leaves: [Digest])
+    -> WireWriteChunkResult
+  {
     state.withLockedValue { state in
       var result = WireWriteChunkResult()
       for member in [node] + open.forwardTo.map(\.node) {
-        if member != node, let faults = state.faults[member], faults.isSilent || faults.failsWriteAfter != nil {
+        if member != node, let faults = state.faults[member], faults.isSilent || faults.failsWriteAfter != nil
+        {
           result.failures.append(.with { $0.node = member })
           continue
         }
-        state.chunks[member, default: [:]][ChunkID(open.chunk).description] = StoredChunk(bytes: bytes, leaves: leaves)
+        state.chunks[member, default: [:]][ChunkID(open.chunk).description] = StoredChunk(
+          bytes: bytes, leaves: leaves)
         result.receipts.append(.with { $0.node = member })
       }
       return result
@@ -427,16 +440,23 @@ final class LoopbackCluster: Sendable {
     header.length = UInt32(chunk.bytes.readableBytes)
     if !request.withoutLeaves { header.leaves = chunk.leaves.reduce(into: Data()) { $0.append($1.wire) } }
     try await writer.write(.header(header))
-    let end = min(chunk.bytes.readableBytes, request.length == 0 ? .max : Int(request.offset + request.length))
+    let end = min(
+      chunk.bytes.readableBytes, request.length == 0 ? .max : Int(request.offset + request.length))
     var offset = Int(request.offset) / Block.size * Block.size
     var pieces = 0
     while offset < end {
-      if let limit = faults.failsReadAfter, pieces >= limit { throw DFSError(.unavailable, "the disk is gone") }
+      if let limit = faults.failsReadAfter, pieces >= limit {
+        throw DFSError(.unavailable, "the disk is gone")
+      }
       let count = min(Block.size, chunk.bytes.readableBytes - offset)
       var payload = chunk.bytes.getSlice(at: offset, length: count) ?? ByteBuffer()
-      if faults.sendsGarbage { payload.setInteger(payload.getInteger(at: payload.readerIndex, as: UInt8.self)! ^ 1, at: payload.readerIndex) }
+      if faults.sendsGarbage {
+        payload.setInteger(
+          payload.getInteger(at: payload.readerIndex, as: UInt8.self)! ^ 1, at: payload.readerIndex)
+      }
       try await writer.write(
-        .data(ChunkPiece(offset: UInt32(offset), checksums: [0], leaves: ByteBuffer(), payload: .bytes(payload))))
+        .data(
+          ChunkPiece(offset: UInt32(offset), checksums: [0], leaves: ByteBuffer(), payload: .bytes(payload))))
       offset += count
       pieces += 1
     }

@@ -38,7 +38,8 @@ import Testing
     try await withCluster { cluster, client in
       let bytes = bytes(length)
       let receipt = try await client.upload(bytes: bytes, to: try path)
-      #expect(receipt.attributes.root == MerkleTree.root(of: bytes.withUnsafeBytes { MerkleTree.leaves(of: $0) }))
+      #expect(
+        receipt.attributes.root == MerkleTree.root(of: bytes.withUnsafeBytes { MerkleTree.leaves(of: $0) }))
       #expect(try await client.read(try path) == bytes)
       if length <= 4096 { #expect(cluster.calls("begin") == 0 && cluster.calls("putInline") == 1) }
       if (4097...262_144).contains(length) {
@@ -54,13 +55,18 @@ import Testing
       let directory = try TemporaryDirectory()
       let source = directory.path + "/source"
       let bytes = bytes(1_000_000)
-      #expect(FileManager.default.createFile(atPath: source, contents: Data(bytes), attributes: [.posixPermissions: 0o640]))
+      #expect(
+        FileManager.default.createFile(
+          atPath: source, contents: Data(bytes), attributes: [.posixPermissions: 0o640]))
       try await client.upload(file: source, to: try path)
       try await client.download(try path, to: directory.path + "/target")
-      let (before, after) = (try LocalFile(reading: source).state(), try LocalFile(reading: directory.path + "/target").state())
+      let (before, after) = (
+        try LocalFile(reading: source).state(), try LocalFile(reading: directory.path + "/target").state()
+      )
       #expect(before.mode == after.mode && before.modified == after.modified && after.length == 1_000_000)
       #expect(FileManager.default.contents(atPath: directory.path + "/target") == Data(bytes))
-      #expect(try FileManager.default.contentsOfDirectory(atPath: directory.path).sorted() == ["source", "target"])
+      #expect(
+        try FileManager.default.contentsOfDirectory(atPath: directory.path).sorted() == ["source", "target"])
     }
   }
 
@@ -70,11 +76,14 @@ import Testing
       let bytes = bytes(1_000_000)
       try await client.upload(bytes: bytes, to: try path)
       let wanted = range.clamped(to: 0..<1_000_000)
-      #expect(try await client.read(try path, range: range).elementsEqual(bytes[Int(wanted.lowerBound)..<Int(wanted.upperBound)]))
+      #expect(
+        try await client.read(try path, range: range).elementsEqual(
+          bytes[Int(wanted.lowerBound)..<Int(wanted.upperBound)]))
     }
   }
 
-  @Test func `a sequence of unknown length is stored, also when memory holds less than a chunk`() async throws {
+  @Test func `a sequence of unknown length is stored, also when memory holds less than a chunk`() async throws
+  {
     try await withCluster(configure: { $0.memoryBudget = .kib(300) }) { _, client in
       let bytes = bytes(2_000_000)
       let stream = AsyncStream<[UInt8]> { continuation in
@@ -94,7 +103,9 @@ import Testing
         continuation.yield(bytes(600_000))
         continuation.finish(throwing: DFSError(.permissionDenied, "no more of this"))
       }
-      let error = await #expect(throws: DFSError.self) { try await client.upload(stream: stream, to: try path) }
+      let error = await #expect(throws: DFSError.self) {
+        try await client.upload(stream: stream, to: try path)
+      }
       #expect(error?.code == .permissionDenied)
       #expect(cluster.state.withLockedValue { $0.files.isEmpty && $0.aborted.count == 1 })
     }
@@ -121,13 +132,21 @@ import Testing
     }
   }
 
-  @Test func `bytes that are bad everywhere are an error that names file and chunk, and leave nothing behind`() async throws {
+  @Test
+  func `bytes that are bad everywhere are an error that names file and chunk, and leave nothing behind`()
+    async throws
+  {
     try await withCluster { cluster, client in
       try await client.upload(bytes: bytes(1_000_000), to: try path)
-      for node in cluster.nodeIDs { cluster.state.withLockedValue { $0.faults[node] = .init(sendsGarbage: true) } }
+      for node in cluster.nodeIDs {
+        cluster.state.withLockedValue { $0.faults[node] = .init(sendsGarbage: true) }
+      }
       let directory = try TemporaryDirectory()
-      let error = await #expect(throws: DFSError.self) { try await client.download(try path, to: directory.path + "/x") }
-      #expect(error?.code == .corrupt && error?.metadata["path"] == "/file" && error?.metadata["chunk"] != nil)
+      let error = await #expect(throws: DFSError.self) {
+        try await client.download(try path, to: directory.path + "/x")
+      }
+      #expect(
+        error?.code == .corrupt && error?.metadata["path"] == "/file" && error?.metadata["chunk"] != nil)
       #expect(try FileManager.default.contentsOfDirectory(atPath: directory.path).isEmpty)
     }
   }
@@ -158,9 +177,13 @@ import Testing
 
   @Test func `with too few nodes a put fails clearly and leaves nothing`() async throws {
     try await withCluster(configure: { $0.patience = .seconds(2) }) { cluster, client in
-      for node in [UInt64(1), 2] { cluster.state.withLockedValue { $0.faults[node] = .init(failsWriteAfter: 0) } }
+      for node in [UInt64(1), 2] {
+        cluster.state.withLockedValue { $0.faults[node] = .init(failsWriteAfter: 0) }
+      }
       let began = ContinuousClock.now
-      let error = await #expect(throws: DFSError.self) { try await client.upload(bytes: bytes(500_000), to: try path) }
+      let error = await #expect(throws: DFSError.self) {
+        try await client.upload(bytes: bytes(500_000), to: try path)
+      }
       #expect(error?.code == .unavailable && began.duration(to: .now) < .seconds(8))
       #expect(cluster.state.withLockedValue { $0.files.isEmpty && $0.aborted.count == 1 })
     }
@@ -214,7 +237,9 @@ import Testing
 
   @Test func `a cancelled upload is aborted`() async throws {
     try await withCluster(configure: { $0.writeStallTimeout = .seconds(30) }) { cluster, client in
-      for node in cluster.nodeIDs { cluster.state.withLockedValue { $0.faults[node] = .init(isSilent: true) } }
+      for node in cluster.nodeIDs {
+        cluster.state.withLockedValue { $0.faults[node] = .init(isSilent: true) }
+      }
       let task = Task { try await client.upload(bytes: bytes(500_000), to: try path) }
       while cluster.calls("write") == 0 { try await Task.sleep(for: .milliseconds(5)) }
       task.cancel()

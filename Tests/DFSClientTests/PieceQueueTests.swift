@@ -13,7 +13,9 @@ struct PieceQueueTests {
       queue.finish()
     }()
     var taken: [UInt32] = []
-    while var piece = try await queue.next() { if let number = piece.readInteger(as: UInt32.self) { taken.append(number) } }
+    while var piece = try await queue.next() {
+      if let number = piece.readInteger(as: UInt32.self) { taken.append(number) }
+    }
     try await putting
     #expect(taken == Array(0..<1000))
   }

@@ -8,7 +8,8 @@ struct ReplicaChoiceTests {
   private let nodes = (1...3).map { NodeID(rawValue: $0) }
 
   private func row(
-    replicas: Int = 3, states: [ChunkLocation.Replica.State] = [.full, .full, .full], reachable: [Bool] = [true, true, true]
+    replicas: Int = 3, states: [ChunkLocation.Replica.State] = [.full, .full, .full],
+    reachable: [Bool] = [true, true, true]
   ) -> GroupRow {
     GroupRow(
       id: GroupID(rawValue: 1), epoch: GroupEpoch(rawValue: 1), replicas: replicas,

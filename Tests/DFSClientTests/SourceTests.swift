@@ -12,7 +12,8 @@ import Testing
 struct SourceTests {
   private let threads = BlockingThreads(count: 2, name: "test")
 
-  private func content(of source: any ChunkSource, _ position: Int, _ chunkSize: Int) async throws -> [UInt8] {
+  private func content(of source: any ChunkSource, _ position: Int, _ chunkSize: Int) async throws -> [UInt8]
+  {
     var bytes: [UInt8] = []
     let length = source.length(of: position, chunkSize: chunkSize)
     while bytes.count < length {
@@ -36,7 +37,9 @@ struct SourceTests {
   }
 
   @Test(arguments: [ByteCount.zero, .kib(600), .mib(64)])
-  func `a stream comes out chunk by chunk as it went in, from memory or spooled`(budget: ByteCount) async throws {
+  func `a stream comes out chunk by chunk as it went in, from memory or spooled`(budget: ByteCount)
+    async throws
+  {
     var random = SeededGenerator()
     let chunkSize = 512 << 10
     let bytes = random.bytes(chunkSize * 3 + 70_001)

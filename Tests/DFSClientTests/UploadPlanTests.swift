@@ -17,7 +17,9 @@ struct UploadPlanTests {
     return limits
   }
 
-  private func slots(_ range: Range<UInt32>, group: UInt32 = 1, isLastResort: Bool = false) -> [UploadPlan.Slot] {
+  private func slots(_ range: Range<UInt32>, group: UInt32 = 1, isLastResort: Bool = false) -> [UploadPlan
+    .Slot]
+  {
     range.map { UploadPlan.Slot(index: $0, group: GroupID(rawValue: group), isLastResort: isLastResort) }
   }
 
@@ -28,14 +30,19 @@ struct UploadPlanTests {
       chunkCount: chunks, limits: limits ?? self.limits(), slots: slots, lease: lease, now: start)
   }
 
-  private func chunk(_ slot: UploadPlan.Slot, length: UInt32 = 65_536, receipts: Int = 3) -> UploadPlan.WrittenChunk {
+  private func chunk(_ slot: UploadPlan.Slot, length: UInt32 = 65_536, receipts: Int = 3)
+    -> UploadPlan.WrittenChunk
+  {
     UploadPlan.WrittenChunk(
-      index: slot.index, group: slot.group, length: length, root: SHA256.hash([UInt8(truncatingIfNeeded: slot.index)]),
+      index: slot.index, group: slot.group, length: length,
+      root: SHA256.hash([UInt8(truncatingIfNeeded: slot.index)]),
       receipts: Array(repeating: WireReceipt(), count: receipts))
   }
 
   /// Everything that can be started now.
-  private func steps(_ plan: inout UploadPlan, at now: ContinuousClock.Instant? = nil) throws -> [UploadPlan.Step] {
+  private func steps(_ plan: inout UploadPlan, at now: ContinuousClock.Instant? = nil) throws -> [UploadPlan
+    .Step]
+  {
     var steps: [UploadPlan.Step] = []
     while true {
       let step = try plan.nextStep(now: now ?? start) { _ in true }
@@ -133,7 +140,8 @@ struct UploadPlanTests {
     #expect(step == .write(position: 0, slot: slots(1..<2, group: 8)[0], former: nil))
   }
 
-  @Test func `with only bad groups new indices are asked for, and the answer is used whatever it is`() throws {
+  @Test func `with only bad groups new indices are asked for, and the answer is used whatever it is`() throws
+  {
     var plan = plan(chunks: 1, slots: slots(0..<1, group: 7))
     guard case .allocate = try plan.nextStep(now: start, canWrite: { _ in false }) else {
       return #expect(Bool(false), "no allocation")
@@ -144,7 +152,8 @@ struct UploadPlanTests {
     let answer = slots(5..<6, group: 7, isLastResort: true)
     plan.allocated(answer, now: start)
     #expect(
-      try plan.nextStep(now: start, canWrite: { _ in false }) == .write(position: 0, slot: answer[0], former: nil))
+      try plan.nextStep(now: start, canWrite: { _ in false })
+        == .write(position: 0, slot: answer[0], former: nil))
   }
 
   @Test func `an upload without progress fails when patience ends, and says what kept it`() throws {
@@ -175,7 +184,8 @@ struct UploadPlanTests {
       switch try plan.nextStep(now: now, canWrite: { _ in true }) {
       case .write(let position, let slot, _):
         attempts += 1
-        plan.writeFailed(position, group: slot.group, former: nil, DFSError(.invalidArgument, "bad"), now: now)
+        plan.writeFailed(
+          position, group: slot.group, former: nil, DFSError(.invalidArgument, "bad"), now: now)
       case .wait(let until): now = until
       default: break
       }
@@ -195,7 +205,9 @@ struct UploadPlanTests {
     #expect(position == 1 && former.index == 1 && slot.index >= 2)
     guard case .wait = again[1] else { return #expect(Bool(false), "committed too early") }
     plan.wrote(1, chunk(slot), now: start)
-    guard case .commit(let commit) = try steps(&plan)[0] else { return #expect(Bool(false), "no second commit") }
+    guard case .commit(let commit) = try steps(&plan)[0] else {
+      return #expect(Bool(false), "no second commit")
+    }
     #expect(commit.lastSegment.map(\.index) == [0, slot.index])
   }
 
@@ -279,7 +291,11 @@ struct UploadPlanTests {
             plan.allocated(slots(nextIndex..<nextIndex + UInt32(wanted)), now: now)
             nextIndex += UInt32(wanted)
           case .seal(let segment, let chunks):
-            if Bool.random(using: &random) { plan.sealed(segment) } else { plan.rejected([chunks[0].index], now: now) }
+            if Bool.random(using: &random) {
+              plan.sealed(segment)
+            } else {
+              plan.rejected([chunks[0].index], now: now)
+            }
           case .commit(let final): commit = final
           case .renew: plan.renewed(lease: .seconds(600), now: now)
           case .wait(let until) where running.isEmpty && steps.count == 1: now = max(now, until)

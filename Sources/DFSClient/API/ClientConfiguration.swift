@@ -19,11 +19,11 @@ public struct ClientConfiguration: Sendable {
   public var tls: TLS?
   /// Chunks that one upload or download moves at a time, memory permitting.
   public var parallelism = 4
-  /// Payload that one upload or download holds in memory. What a source that cannot be read again needs beyond
-  /// it goes to a temporary file.
+  /// Payload that one upload or download holds in memory. What a source that cannot be read again needs
+  /// beyond it goes to a temporary file.
   public var memoryBudget: ByteCount = .mib(64)
-  /// How long operations wait for a coordinator that went away and for a chunk that no datanode serves, before
-  /// they fail.
+  /// How long operations wait for a coordinator that went away and for a chunk that no datanode serves,
+  /// before they fail.
   public var patience: Duration = .seconds(30)
   /// How long `DFSClient.connect` waits for the first answer.
   public var connectTimeout: Duration = .seconds(3)

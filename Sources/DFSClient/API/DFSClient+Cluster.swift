@@ -27,8 +27,8 @@ extension DFSClient {
     }
   }
 
-  /// A file's attributes, and `count` of its chunks from position `first` on with the nodes that hold them. A file whose content
-  /// lies in the metadata has none.
+  /// A file's attributes, and `count` of its chunks from position `first` on with the nodes that hold them. A
+  /// file whose content lies in the metadata has none.
   public func chunks(
     of path: RemotePath, from first: Int = 0, count: Int = 1024
   ) async throws -> (attributes: FileAttributes, chunks: [ChunkLocation]) {

@@ -5,8 +5,8 @@ import NIOCore
 
 extension DFSClient {
   /// Fetches a file, verified, to a local path, with its mode and modification time. The bytes arrive under a
-  /// temporary name beside it; the final name appears, or is replaced, when all of them are there. What exists and is no
-  /// regular file (a pipe, a device) is written to directly.
+  /// temporary name beside it; the final name appears, or is replaced, when all of them are there. What
+  /// exists and is no regular file (a pipe, a device) is written to directly.
   ///
   /// Throws `.corrupt` with `path` and `chunk` in its metadata when no copy of a chunk is good.
   @discardableResult
@@ -16,7 +16,8 @@ extension DFSClient {
     try await operation { [connection] in
       let version = try await FileVersion.open(path, connection)
       let driver = DownloadDriver(
-        connection: connection, version: version, range: 0..<version.attributes.length.rawValue, progress: progress)
+        connection: connection, version: version, range: 0..<version.attributes.length.rawValue,
+        progress: progress)
       let target = try await connection.threads.run { try LocalTarget(localPath) }
       switch target {
       case .special(let file):
@@ -35,7 +36,8 @@ extension DFSClient {
     }
   }
 
-  /// Writes a file, or a range of it, to an open descriptor, in order and verified. The descriptor stays open.
+  /// Writes a file, or a range of it, to an open descriptor, in order and verified. The descriptor stays
+  /// open.
   @discardableResult
   public func download(
     _ path: RemotePath, range: Range<Int64>? = nil, toDescriptor descriptor: Int32,
@@ -51,7 +53,8 @@ extension DFSClient {
     }
   }
 
-  /// A file, or a range of it, in memory. Throws `.exhausted` for more than 256 MiB: take it piece by piece then.
+  /// A file, or a range of it, in memory. Throws `.exhausted` for more than 256 MiB: take it piece by piece
+  /// then.
   public func read(_ path: RemotePath, range: Range<Int64>? = nil) async throws -> [UInt8] {
     let largest: Int64 = 256 << 20
     return try await withContent(of: path, range: range) { content in
@@ -65,8 +68,8 @@ extension DFSClient {
     }
   }
 
-  /// Lets `body` read a file, or a range of it, piece by piece, in order and verified, while the next chunks are fetched. The
-  /// version stays what it was at the beginning, whatever happens to the name meanwhile.
+  /// Lets `body` read a file, or a range of it, piece by piece, in order and verified, while the next chunks
+  /// are fetched. The version stays what it was at the beginning, whatever happens to the name meanwhile.
   public func withContent<Result: Sendable>(
     of path: RemotePath, range: Range<Int64>? = nil, _ body: @Sendable (FileContent) async throws -> Result
   ) async throws -> Result {
@@ -88,7 +91,9 @@ extension DFSClient {
       defer { group.cancelAll() }
       group.addTask { [self] in
         do {
-          try await operation { try await version.pinned { try await driver.stream { try await queue.put($0) } } }
+          try await operation {
+            try await version.pinned { try await driver.stream { try await queue.put($0) } }
+          }
           queue.finish()
         } catch {
           queue.finish(.failure(error))

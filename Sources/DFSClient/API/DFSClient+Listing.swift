@@ -20,8 +20,8 @@ public struct DirectoryPage: Sendable {
 }
 
 extension DFSClient {
-  /// One page of a directory's entries, in byte order of name; recursive, of everything below in order of path. A file is
-  /// listed alone.
+  /// One page of a directory's entries, in byte order of name; recursive, of everything below in order of
+  /// path. A file is listed alone.
   public func page(
     of path: RemotePath, recursive: Bool = false, after token: PageToken? = nil, size: Int = 1000
   ) async throws -> DirectoryPage {

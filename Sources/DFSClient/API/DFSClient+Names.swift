@@ -38,8 +38,8 @@ extension DFSClient {
   /// Whether a move may replace a file.
   public enum Replacement: Sendable { case allowed, refused }
 
-  /// Gives a file or a whole directory another name, at one moment. `target` is the new name, not a directory to move
-  /// into.
+  /// Gives a file or a whole directory another name, at one moment. `target` is the new name, not a directory
+  /// to move into.
   public func move(
     _ source: RemotePath, to target: RemotePath, replacing replacement: Replacement = .allowed
   ) async throws {
@@ -83,7 +83,8 @@ extension DFSClient {
   /// Changes what is given; an empty user attribute is removed.
   @discardableResult
   public func setAttributes(
-    of path: RemotePath, mode: UInt16? = nil, modified: Timestamp? = nil, userAttributes: [String: [UInt8]] = [:]
+    of path: RemotePath, mode: UInt16? = nil, modified: Timestamp? = nil,
+    userAttributes: [String: [UInt8]] = [:]
   ) async throws -> FileAttributes {
     try await operation { [connection] in
       let answer = try await connection.mutate(CoordinatorMethods.setAttributes) { id in

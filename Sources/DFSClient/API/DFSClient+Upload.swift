@@ -3,11 +3,12 @@ import DFSTransport
 import NIOCore
 
 extension DFSClient {
-  /// Stores a local file. Its mode and modification time are kept unless the options say otherwise. What is no regular file
-  /// (a pipe, a device) is read to its end.
+  /// Stores a local file. Its mode and modification time are kept unless the options say otherwise. What is
+  /// no regular file (a pipe, a device) is read to its end.
   ///
-  /// Returns when the file is durable and visible. Throws `.failedPrecondition` when the source changed while it was read; then,
-  /// as after any other error but `.outcomeUnknown`, nothing is visible under the name that was not there before.
+  /// Returns when the file is durable and visible. Throws `.failedPrecondition` when the source changed while
+  /// it was read; then, as after any other error but `.outcomeUnknown`, nothing is visible under the name
+  /// that was not there before.
   @discardableResult
   public func upload(
     file localPath: String, to path: RemotePath, options: UploadOptions = UploadOptions(),
@@ -28,7 +29,8 @@ extension DFSClient {
   /// Stores bytes from memory.
   @discardableResult
   public func upload(
-    bytes: [UInt8], to path: RemotePath, options: UploadOptions = UploadOptions(), progress: ProgressHandler? = nil
+    bytes: [UInt8], to path: RemotePath, options: UploadOptions = UploadOptions(),
+    progress: ProgressHandler? = nil
   ) async throws -> UploadReceipt {
     try await operation { [connection] in
       let uploader = Uploader(connection: connection, path: path, options: options, progress: progress)
@@ -51,8 +53,8 @@ extension DFSClient {
     }
   }
 
-  /// Stores the bytes of an asynchronous sequence, of any length. Bytes are kept until they are durable: within the memory
-  /// budget, beyond it in a temporary file.
+  /// Stores the bytes of an asynchronous sequence, of any length. Bytes are kept until they are durable:
+  /// within the memory budget, beyond it in a temporary file.
   @discardableResult
   public func upload<Bytes: AsyncSequence & Sendable>(
     stream bytes: Bytes, to path: RemotePath, options: UploadOptions = UploadOptions(),

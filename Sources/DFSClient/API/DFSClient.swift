@@ -20,10 +20,11 @@ import NIOCore
 /// await client.close()
 /// ```
 ///
-/// What was acknowledged is durable on the replicas that the receipt counts; what was read was verified against the hash in
-/// the metadata. Operations may run side by side from any task. Every one of them throws `DFSError` and nothing else:
-/// its code says what to do. `.outcomeUnknown` means that a change may or may not have been made; `.cancelled` that the
-/// calling task was cancelled. A coordinator that went away is waited for as long as `ClientConfiguration.patience` says.
+/// What was acknowledged is durable on the replicas that the receipt counts; what was read was verified
+/// against the hash in the metadata. Operations may run side by side from any task. Every one of them throws
+/// `DFSError` and nothing else: its code says what to do. `.outcomeUnknown` means that a change may or may
+/// not have been made; `.cancelled` that the calling task was cancelled. A coordinator that went away is
+/// waited for as long as `ClientConfiguration.patience` says.
 public final class DFSClient: Sendable {
   let connection: ClusterConnection
 
@@ -43,8 +44,8 @@ public final class DFSClient: Sendable {
   /// Closes all connections. Operations that still run fail.
   public func close() async { await connection.close() }
 
-  /// Runs one public operation: on an event loop, where the calls it makes need no thread hops, under one trace id,
-  /// and with `DFSError` as its only error.
+  /// Runs one public operation: on an event loop, where the calls it makes need no thread hops, under one
+  /// trace id, and with `DFSError` as its only error.
   func operation<Result: Sendable>(_ body: @Sendable () async throws -> Result) async throws -> Result {
     do {
       return try await OperationTrace.run {

@@ -10,16 +10,19 @@ extension FileAttributes {
     case .file: kind = .file
     case .directory: kind = .directory
     case .unspecified, .UNRECOGNIZED:
-      throw DFSError(.unimplemented, "the coordinator sends an entry that is neither file nor directory; update dfsd here")
+      throw DFSError(
+        .unimplemented, "the coordinator sends an entry that is neither file nor directory; update dfsd here")
     }
     self.init(
-      inode: InodeID(rawValue: wire.inode), kind: kind, length: ByteCount(rawValue: Int64(clamping: wire.length)),
+      inode: InodeID(rawValue: wire.inode), kind: kind,
+      length: ByteCount(rawValue: Int64(clamping: wire.length)),
       mode: UInt16(truncatingIfNeeded: wire.mode & 0o7777), modified: Timestamp(rawValue: wire.modifiedNs),
       created: Timestamp(rawValue: wire.createdNs), revision: Revision(rawValue: wire.revision),
       chunkSize: ChunkSize(bytes: Int(wire.chunkSize)), chunkCount: Int(clamping: wire.chunkCount),
       replicas: Int(wire.replicas),
       root: wire.root.isEmpty ? nil : try Digest(wire: wire.root, "the root of a file"),
-      isInline: wire.isInline, owner: wire.owner, userAttributes: wire.userAttributes.mapValues { [UInt8]($0) })
+      isInline: wire.isInline, owner: wire.owner,
+      userAttributes: wire.userAttributes.mapValues { [UInt8]($0) })
   }
 }
 
@@ -50,12 +53,14 @@ extension ClusterStatus {
       revision: Revision(rawValue: wire.revision), uptime: .milliseconds(Int64(clamping: wire.uptimeMs)),
       nodesUp: Int(wire.nodesUp), nodesDown: Int(wire.nodesDown), nodesOut: Int(wire.nodesOut),
       capacity: ByteCount(clamping: wire.capacityBytes), free: ByteCount(clamping: wire.freeBytes),
-      usable: ByteCount(clamping: wire.usableBytes), stored: ByteCount(clamping: wire.storedBytes), files: wire.files,
+      usable: ByteCount(clamping: wire.usableBytes), stored: ByteCount(clamping: wire.storedBytes),
+      files: wire.files,
       directories: wire.directories, chunks: wire.chunks, fileBytes: ByteCount(clamping: wire.fileBytes),
       groups: Int(wire.groups), groupsDegraded: Int(wire.groupsDegraded),
       groupsUnreadable: Int(wire.groupsUnreadable), groupsUnwritable: Int(wire.groupsUnwritable),
       chunksAtRisk: wire.chunksAtRisk, badReplicas: wire.badReplicas, condemned: wire.condemned,
-      openUploads: wire.openUploads, replicas: Int(wire.replicas), chunkSize: ChunkSize(bytes: Int(wire.chunkSize)),
+      openUploads: wire.openUploads, replicas: Int(wire.replicas),
+      chunkSize: ChunkSize(bytes: Int(wire.chunkSize)),
       isSingleDisk: wire.singleDisk, warnings: wire.warnings)
   }
 }
@@ -73,10 +78,12 @@ extension NodeStatus {
       case .unspecified, .UNRECOGNIZED: .unknown
       }
     self.init(
-      id: NodeID(rawValue: wire.address.node), address: wire.address.address, zone: wire.address.zone, state: state,
+      id: NodeID(rawValue: wire.address.node), address: wire.address.address, zone: wire.address.zone,
+      state: state,
       capacity: ByteCount(clamping: wire.capacityBytes), free: ByteCount(clamping: wire.freeBytes),
       stored: ByteCount(clamping: wire.storedBytes), chunks: wire.chunks, slots: Int(wire.slots),
-      isWritable: wire.writable, reason: wire.reason, lastContact: .milliseconds(Int64(clamping: wire.lastContactMs)),
+      isWritable: wire.writable, reason: wire.reason,
+      lastContact: .milliseconds(Int64(clamping: wire.lastContactMs)),
       version: wire.version)
   }
 }

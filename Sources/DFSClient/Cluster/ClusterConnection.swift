@@ -89,7 +89,11 @@ final class ClusterConnection: Sendable {
   func note(_ node: NodeID, _ purpose: PeerHealth.Purpose, succeeded: Bool) {
     let now = ContinuousClock.now
     knowledge.withLockedValue { known in
-      if succeeded { known.health.succeeded(node, purpose) } else { known.health.failed(node, purpose, now: now) }
+      if succeeded {
+        known.health.succeeded(node, purpose)
+      } else {
+        known.health.failed(node, purpose, now: now)
+      }
     }
   }
 
@@ -108,13 +112,14 @@ final class ClusterConnection: Sendable {
     let answer = try await read(CoordinatorMethods.getGroups, request)
     learn(groups: answer.groups, nodes: answer.nodes)
     guard let row = row(of: group) else {
-      throw DFSError(.notFound, "the coordinator knows no group \(group)", metadata: ["group": group.description])
+      throw DFSError(
+        .notFound, "the coordinator knows no group \(group)", metadata: ["group": group.description])
     }
     return row
   }
 
-  /// Tells the coordinator of replicas that were bad. A hint: it is sent once, nobody waits long for it, and whoever reads
-  /// next finds the same.
+  /// Tells the coordinator of replicas that were bad. A hint: it is sent once, nobody waits long for it, and
+  /// whoever reads next finds the same.
   func report(_ faults: [WireReplicaReport]) async {
     var request = WireReportReplicasRequest()
     request.reports = Array(faults.prefix(1000))

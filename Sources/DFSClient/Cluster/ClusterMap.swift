@@ -21,8 +21,9 @@ struct GroupRow: Sendable, Hashable {
 
 /// What this client knows of groups and addresses: a cache by epoch, filled from answers that carry rows.
 ///
-/// A row with a lower epoch than a known one is old news and dropped; one with the same epoch replaces it, because a
-/// member's reachability changes without an epoch. Bounded: beyond `limit` rows the map starts afresh.
+/// A row with a lower epoch than a known one is old news and dropped; one with the same epoch replaces it,
+/// because a member's reachability changes without an epoch. Bounded: beyond `limit` rows the map starts
+/// afresh.
 struct ClusterMap: Sendable {
   static let limit = 20_000
 

@@ -54,7 +54,8 @@ struct ChannelSettings: Sendable {
     channel.connectTimeout = min(client.connectTimeout, .seconds(2))
     channel.http2.keepaliveInterval = .seconds(5)
     channel.http2.keepaliveTimeout = .seconds(5)
-    // Every attempt is decided about by `CoordinatorRetry`, which remembers whether one of them may have been executed.
+    // Every attempt is decided about by `CoordinatorRetry`, which remembers whether one of them may have been
+    // executed.
     channel.maxAttempts = 1
     toCoordinator = channel
     // A node that is paused answers no PING. One that waits for its disk does, and may take its time.

@@ -1,7 +1,8 @@
 import DFSCore
 
-/// What this client itself lately saw of the datanodes. A node that failed is asked last for a while, so that only one
-/// chunk pays for finding out; it is never written off, because whom the coordinator calls a member may be the only one left.
+/// What this client itself lately saw of the datanodes. A node that failed is asked last for a while, so that
+/// only one chunk pays for finding out; it is never written off, because whom the coordinator calls a member
+/// may be the only one left.
 struct PeerHealth: Sendable {
   typealias Instant = ContinuousClock.Instant
 

@@ -1,8 +1,8 @@
 import DFSCore
 import NIOConcurrencyHelpers
 
-/// Tells whether a task waits for its peer, and since when. A consumer that takes its time is not the peer's fault, so
-/// only the waiting counts.
+/// Tells whether a task waits for its peer, and since when. A consumer that takes its time is not the peer's
+/// fault, so only the waiting counts.
 final class StallWatch: Sendable {
   private let waitingSince = NIOLockedValueBox<ContinuousClock.Instant?>(nil)
 

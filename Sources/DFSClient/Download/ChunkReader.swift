@@ -17,8 +17,8 @@ struct FileChunk: Sendable, Hashable {
   var root: Digest
 }
 
-/// Reads one chunk, or a range of it, from whichever replica delivers, and gives on only bytes that match the hash in
-/// the metadata.
+/// Reads one chunk, or a range of it, from whichever replica delivers, and gives on only bytes that match the
+/// hash in the metadata.
 ///
 /// The leaves that a node sends are checked against the chunk's root; each block is then checked against its
 /// leaf. That is stronger than the CRC that comes along, which is therefore not computed again.
@@ -47,16 +47,16 @@ struct ChunkReader: Sendable {
     case timeToLook
   }
 
-  /// Where the bytes go. Both closures get the position in the chunk and bytes that were verified, trimmed to the
-  /// range that was asked for.
+  /// Where the bytes go. Both closures get the position in the chunk and bytes that were verified, trimmed to
+  /// the range that was asked for.
   struct Sink: Sendable {
     /// Runs on a thread for blocking calls, right after the check: may write to disk.
     var onThread: (@Sendable (Int, ByteBuffer) throws -> Void)?
     var deliver: (@Sendable (Int, ByteBuffer) async throws -> Void)?
   }
 
-  /// Gives `sink` the bytes of `range` in order, each once. Throws `.corrupt` when no replica is good, `.unavailable` when
-  /// none is reachable, and what the sink throws.
+  /// Gives `sink` the bytes of `range` in order, each once. Throws `.corrupt` when no replica is good,
+  /// `.unavailable` when none is reachable, and what the sink throws.
   func read(_ range: Range<Int>, to sink: Sink) async throws {
     guard !range.isEmpty else { return }
     var row = connection.row(of: chunk.group)
@@ -111,8 +111,8 @@ struct ChunkReader: Sendable {
     }
   }
 
-  /// Asks one node, and a second one when the first is slow to begin. A node that is silent for too long is given
-  /// up. Returns who failed and why; nobody when the range is complete.
+  /// Asks one node, and a second one when the first is slow to begin. A node that is silent for too long is
+  /// given up. Returns who failed and why; nobody when the range is complete.
   private func race(
     _ first: ChunkReadPlan.Attempt, _ second: ChunkReadPlan.Attempt?, _ range: Range<Int>,
     _ shared: NIOLockedValueBox<Shared>, _ sink: Sink
@@ -133,7 +133,8 @@ struct ChunkReader: Sendable {
         group.addTask { try await follow(attempt, range, shared, sink, watch) }
       }
       start(first)
-      let firstLook = hedge.flatMap { _ in connection.configuration.hedgeAfter } ?? connection.configuration.stallTimeout
+      let firstLook =
+        hedge.flatMap { _ in connection.configuration.hedgeAfter } ?? connection.configuration.stallTimeout
       group.addTask { try await look(after: firstLook) }
       while let outcome = try await group.next() {
         switch outcome {
@@ -145,7 +146,9 @@ struct ChunkReader: Sendable {
           running.remove(at: place)
           failures.append((node, error))
         case .timeToLook:
-          if let attempt = hedge, shared.withLockedValue({ $0.winner == nil }), connection.withKnowledge({ $0.hedges.take() }) {
+          if let attempt = hedge, shared.withLockedValue({ $0.winner == nil }),
+            connection.withKnowledge({ $0.hedges.take() })
+          {
             connection.metrics.hedgedReads.increment()
             start(attempt)
           }
@@ -248,7 +251,8 @@ struct ChunkReader: Sendable {
         throw DFSError(.unavailable, "datanode \(attempt.node) ended the chunk too early")
       }
       guard case .bytes(let bytes) = piece.payload, Int(piece.offset) == offset else {
-        throw DFSError(.corrupt, "datanode \(attempt.node) sends another part of the chunk than was asked for")
+        throw DFSError(
+          .corrupt, "datanode \(attempt.node) sends another part of the chunk than was asked for")
       }
       try await accept(bytes, at: offset, range, known, sink)
       offset += bytes.readableBytes
@@ -273,7 +277,8 @@ struct ChunkReader: Sendable {
       throw DFSError(.corrupt, "a part of chunk \(chunk.id) does not end with a block")
     }
     let wanted = range.clamped(to: offset..<end)
-    let part = bytes.getSlice(at: bytes.readerIndex + wanted.lowerBound - offset, length: wanted.count) ?? ByteBuffer()
+    let part =
+      bytes.getSlice(at: bytes.readerIndex + wanted.lowerBound - offset, length: wanted.count) ?? ByteBuffer()
     let id = chunk.id
     try await connection.threads.run {
       try verify(bytes, at: offset, of: id, leaves)

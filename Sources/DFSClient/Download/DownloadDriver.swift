@@ -95,13 +95,15 @@ struct DownloadDriver: Sendable {
   /// Each chunk ahead may hold its share of the memory budget, and up to a message more.
   private var chunksAhead: Int {
     let share = max(1 << 20, version.chunkSize)
-    return max(1, min(connection.configuration.parallelism, connection.configuration.memoryBudget.int / 2 / share))
+    return max(
+      1, min(connection.configuration.parallelism, connection.configuration.memoryBudget.int / 2 / share))
   }
 
   private func fill(_ queue: PieceQueue, _ position: Int) async {
     do {
       let chunk = try await version.chunk(position)
-      try await reader(of: chunk).read(part(of: chunk), to: ChunkReader.Sink(deliver: { try await queue.put($1) }))
+      try await reader(of: chunk).read(
+        part(of: chunk), to: ChunkReader.Sink(deliver: { try await queue.put($1) }))
       queue.finish()
     } catch {
       queue.finish(.failure(error))
@@ -110,7 +112,8 @@ struct DownloadDriver: Sendable {
 
   private func slice(of content: ByteBuffer) -> ByteBuffer {
     let wanted = range.clamped(to: 0..<Int64(content.readableBytes))
-    return content.getSlice(at: content.readerIndex + Int(wanted.lowerBound), length: Int(wanted.count)) ?? ByteBuffer()
+    return content.getSlice(at: content.readerIndex + Int(wanted.lowerBound), length: Int(wanted.count))
+      ?? ByteBuffer()
   }
 }
 

@@ -4,10 +4,11 @@ import DFSWire
 import Foundation
 import NIOCore
 
-/// One version of a file, as it was when it was looked up: what is known of it and, page by page, its manifest.
+/// One version of a file, as it was when it was looked up: what is known of it and, page by page, its
+/// manifest.
 ///
-/// Manifests belong to the inode and never change, so pages are kept (a few of them) and need no refreshing; the name
-/// may lead elsewhere in the meantime without any effect here.
+/// Manifests belong to the inode and never change, so pages are kept (a few of them) and need no refreshing;
+/// the name may lead elsewhere in the meantime without any effect here.
 actor FileVersion {
   static let pageSize = 1024
   static let pagesKept = 4
@@ -67,7 +68,8 @@ actor FileVersion {
     let number = position / Self.pageSize
     let page = try await page(number)
     guard position % Self.pageSize < page.count else {
-      throw DFSError(.corrupt, "the manifest of \(path) ends before chunk \(position)", metadata: ["path": path])
+      throw DFSError(
+        .corrupt, "the manifest of \(path) ends before chunk \(position)", metadata: ["path": path])
     }
     return page[position % Self.pageSize]
   }
@@ -116,7 +118,8 @@ actor FileVersion {
       let expected = min(Int64(size), length - offset)
       guard Int64(reference.length) == expected, expected > 0 else {
         throw DFSError(
-          .corrupt, "the manifest of \(path) gives chunk \(position) \(reference.length) bytes instead of \(expected)",
+          .corrupt,
+          "the manifest of \(path) gives chunk \(position) \(reference.length) bytes instead of \(expected)",
           metadata: ["path": path])
       }
       return FileChunk(
@@ -128,14 +131,18 @@ actor FileVersion {
 
   private static func check(_ content: ByteBuffer, _ attributes: FileAttributes, _ path: RemotePath) throws {
     let root = HashedPiece.root(of: content)
-    guard Int64(content.readableBytes) == attributes.length.rawValue, attributes.root.map({ $0 == root }) ?? true else {
+    guard Int64(content.readableBytes) == attributes.length.rawValue,
+      attributes.root.map({ $0 == root }) ?? true
+    else {
       throw DFSError(
         .corrupt, "\(path): the content in the metadata fails its hash", metadata: ["path": path.description])
     }
   }
 
   /// Keeps the version from being reaped while `body` reads it.
-  nonisolated func pinned<Result: Sendable>(_ body: @escaping @Sendable () async throws -> Result) async throws -> Result {
+  nonisolated func pinned<Result: Sendable>(_ body: @escaping @Sendable () async throws -> Result)
+    async throws -> Result
+  {
     // Inline content is here already.
     guard inline == nil else { return try await body() }
     return try await withThrowingTaskGroup(of: Result?.self) { group in

@@ -5,8 +5,8 @@ import NIOCore
 
 /// Pieces of content between the task that fetches and the one that takes, bounded in bytes.
 ///
-/// One task puts, one task takes. Either side may end it: the putting side with `finish`, after which what is queued is
-/// still taken; the taking side by being cancelled.
+/// One task puts, one task takes. Either side may end it: the putting side with `finish`, after which what is
+/// queued is still taken; the taking side by being cancelled.
 final class PieceQueue: Sendable {
   private struct State {
     var pieces: Deque<ByteBuffer> = []
@@ -30,7 +30,8 @@ final class PieceQueue: Sendable {
     guard piece.readableBytes > 0 else { return }
     try await withTaskCancellationHandler {
       try await withCheckedThrowingContinuation { (putter: CheckedContinuation<Void, any Error>) in
-        let (waiting, room): (CheckedContinuation<ByteBuffer?, any Error>?, Bool?) = state.withLockedValue { state in
+        let (waiting, room): (CheckedContinuation<ByteBuffer?, any Error>?, Bool?) = state.withLockedValue {
+          state in
           if state.isCancelled { return (nil, nil) }
           if let taker = state.taker {
             state.taker = nil

@@ -2,11 +2,12 @@ import DequeModule
 import NIOConcurrencyHelpers
 import NIOCore
 
-/// Buffers that are used again. A fresh large buffer is mapped and zeroed by the kernel, which costs as much as
-/// filling it.
+/// Buffers that are used again. A fresh large buffer is mapped and zeroed by the kernel, which costs as much
+/// as filling it.
 ///
-/// A buffer may be given back while others still hold slices of it: taking it out clears it, and clearing a buffer that is
-/// shared makes a new one. First in, first out, so that those others have most likely let go by then.
+/// A buffer may be given back while others still hold slices of it: taking it out clears it, and clearing a
+/// buffer that is shared makes a new one. First in, first out, so that those others have most likely let go
+/// by then.
 final class BufferPool: Sendable {
   static let most = 32
   private let capacity: Int

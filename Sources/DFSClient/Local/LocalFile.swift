@@ -33,7 +33,8 @@ final class LocalFile: Sendable {
     guard descriptor >= 0 else { throw Self.failure(errno, path, "opened") }
   }
 
-  /// Creates a file that must not exist yet, readable by its owner alone until `setAttributes` says otherwise.
+  /// Creates a file that must not exist yet, readable by its owner alone until `setAttributes` says
+  /// otherwise.
   init(creating path: String) throws {
     self.path = path
     descriptor = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
@@ -119,11 +120,15 @@ final class LocalFile: Sendable {
   }
 
   func setLength(_ length: Int64) throws {
-    guard ftruncate(descriptor, Int(length)) == 0 else { throw Self.failure(errno, path, "made \(length) bytes long") }
+    guard ftruncate(descriptor, Int(length)) == 0 else {
+      throw Self.failure(errno, path, "made \(length) bytes long")
+    }
   }
 
   func setAttributes(mode: UInt16, modified: Timestamp) throws {
-    guard fchmod(descriptor, mode_t(mode & 0o7777)) == 0 else { throw Self.failure(errno, path, "given its mode") }
+    guard fchmod(descriptor, mode_t(mode & 0o7777)) == 0 else {
+      throw Self.failure(errno, path, "given its mode")
+    }
     let time = timespec(tv_sec: Int(modified.seconds), tv_nsec: Int(modified.nanoseconds))
     guard futimens(descriptor, [time, time]) == 0 else { throw Self.failure(errno, path, "given its time") }
   }

@@ -40,7 +40,8 @@ struct TemporaryFile: Sendable {
       file = try LocalFile(creating: directory + "/" + name)
     } catch var error as DFSError {
       // The person knows the target, not our temporary name.
-      error.message = error.code == .notFound ? "there is no directory \(directory)" : "\(target): \(error.message)"
+      error.message =
+        error.code == .notFound ? "there is no directory \(directory)" : "\(target): \(error.message)"
       error.metadata["path"] = target
       throw error
     }

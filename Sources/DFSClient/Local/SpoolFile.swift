@@ -4,8 +4,8 @@ import Foundation
 import NIOConcurrencyHelpers
 import NIOCore
 
-/// A temporary file for what memory should not hold. It loses its name right after it was made, so nothing is left
-/// behind however the process ends.
+/// A temporary file for what memory should not hold. It loses its name right after it was made, so nothing is
+/// left behind however the process ends.
 final class SpoolFile: Sendable {
   private struct State: Sendable {
     var file: LocalFile?

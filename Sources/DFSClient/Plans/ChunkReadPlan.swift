@@ -2,9 +2,9 @@ import DFSCore
 
 /// Decides whom to ask for one chunk, from which block on, and when to give up.
 ///
-/// Verified bytes are kept: the next replica goes on where the last one stopped, and needs no leaves when they are known.
-/// A chunk counts as lost only when every member of its freshly read group says so; nodes that do not answer are asked
-/// again until `patience` has gone by without a verified block.
+/// Verified bytes are kept: the next replica goes on where the last one stopped, and needs no leaves when
+/// they are known. A chunk counts as lost only when every member of its freshly read group says so; nodes
+/// that do not answer are asked again until `patience` has gone by without a verified block.
 struct ChunkReadPlan: Sendable {
   typealias Instant = ContinuousClock.Instant
 
@@ -88,7 +88,8 @@ struct ChunkReadPlan: Sendable {
     }
     guard lastProgress.duration(to: now) >= patience else { return nil }
     return DFSError(
-      .unavailable, "no reachable datanode has a good copy of chunk \(chunk)", metadata: place, cause: lastError)
+      .unavailable, "no reachable datanode has a good copy of chunk \(chunk)", metadata: place,
+      cause: lastError)
   }
 
   mutating func gotLeaves() { hasLeaves = true }

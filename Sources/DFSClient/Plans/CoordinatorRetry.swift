@@ -3,8 +3,8 @@ import DFSCore
 /// Decides after a failed call to the coordinator whether to ask again, and what to tell when not.
 ///
 /// A mutation is sent again with the same request id, so repeating is safe. Once one attempt may have been
-/// executed, only a definite answer settles it: when patience ends first, the outcome is reported as unknown, never as
-/// failed.
+/// executed, only a definite answer settles it: when patience ends first, the outcome is reported as unknown,
+/// never as failed.
 struct CoordinatorRetry: Sendable {
   enum Kind: Sendable { case read, mutation }
   enum Decision: Sendable {

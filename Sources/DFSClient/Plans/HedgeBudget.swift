@@ -1,4 +1,5 @@
-/// Bounds the extra load of hedged reads: one in twenty may be sent twice, with a small reserve for the first ones.
+/// Bounds the extra load of hedged reads: one in twenty may be sent twice, with a small reserve for the first
+/// ones.
 struct HedgeBudget: Sendable {
   /// Reads that earn one hedge.
   static let price = 20

@@ -7,9 +7,10 @@ struct WriteRoute: Sendable, Hashable {
 }
 
 extension GroupRow {
-  /// The members to read a chunk from, best first. Full members that are reachable and not suspected come before those
-  /// that may lack the chunk, then the suspected, then those out of contact: a last copy is worth a try wherever it is.
-  /// Among equals `spread` decides, so that a file's chunks come from all of them.
+  /// The members to read a chunk from, best first. Full members that are reachable and not suspected come
+  /// before those that may lack the chunk, then the suspected, then those out of contact: a last copy is
+  /// worth a try wherever it is. Among equals `spread` decides, so that a file's chunks come from all of
+  /// them.
   func readOrder(
     health: PeerHealth, now: PeerHealth.Instant, spread: Int
   ) -> [NodeID] {
@@ -25,8 +26,9 @@ extension GroupRow {
     writable(health: health, now: now) >= writeQuorum
   }
 
-  /// The primary rotates with `spread`. Members out of contact or suspected take part only where the quorum needs
-  /// them: each would hold up the transfer for its timeout. Nothing when fewer members than the quorum exist.
+  /// The primary rotates with `spread`. Members out of contact or suspected take part only where the quorum
+  /// needs them: each would hold up the transfer for its timeout. Nothing when fewer members than the quorum
+  /// exist.
   func writeRoute(
     health: PeerHealth, now: PeerHealth.Instant, spread: Int
   ) -> WriteRoute? {
@@ -36,7 +38,8 @@ extension GroupRow {
     let good = all.filter { $0.isReachable && !health.isSuspect($0.node, .write, now: now) }
     let doubtful = all.filter { member in !good.contains(member) }
     let missing = max(0, writeQuorum - good.count)
-    let chosen = rotate(good, by: spread) + doubtful.sorted { $0.isReachable && !$1.isReachable }.prefix(missing)
+    let chosen =
+      rotate(good, by: spread) + doubtful.sorted { $0.isReachable && !$1.isReachable }.prefix(missing)
     guard let primary = chosen.first else { return nil }
     return WriteRoute(primary: primary.node, forwards: chosen.dropFirst().map(\.node))
   }

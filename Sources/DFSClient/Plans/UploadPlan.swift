@@ -3,12 +3,13 @@ import DFSCrypto
 import DFSWire
 import DequeModule
 
-/// Decides what an upload does next: which chunk is written under which index, when more indices are needed, when a
-/// segment is sealed, the lease renewed, the version committed, and when to give up.
+/// Decides what an upload does next: which chunk is written under which index, when more indices are needed,
+/// when a segment is sealed, the lease renewed, the version committed, and when to give up.
 ///
-/// A value without clock, network or chance. The driver asks `nextStep` until it says `wait`, starts what it is told,
-/// and reports how that went. Positions count the chunks in order of the file; an index is what the coordinator allocated
-/// for one. A failed chunk goes again under a new index, because an id is write-once on a node.
+/// A value without clock, network or chance. The driver asks `nextStep` until it says `wait`, starts what it
+/// is told, and reports how that went. Positions count the chunks in order of the file; an index is what the
+/// coordinator allocated for one. A failed chunk goes again under a new index, because an id is write-once on
+/// a node.
 ///
 /// Memory is bounded by `Limits.ahead`: positions further ahead of the sealed part are not started.
 struct UploadPlan: Sendable {
@@ -55,8 +56,8 @@ struct UploadPlan: Sendable {
   enum Step: Sendable, Equatable {
     /// Get the bytes of this position from the source. Only for sources of unknown length.
     case fill(position: Int)
-    /// Write a chunk. `former` is what was written before and rejected: a source that cannot be read again gets its
-    /// bytes from there.
+    /// Write a chunk. `former` is what was written before and rejected: a source that cannot be read again
+    /// gets its bytes from there.
     case write(position: Int, slot: Slot, former: WrittenChunk?)
     case allocate(count: Int)
     case seal(segment: Int, chunks: [WrittenChunk])
@@ -176,7 +177,9 @@ struct UploadPlan: Sendable {
   }
 
   private mutating func commitStep() -> Step? {
-    guard let total, !isCommitting, !isSealing, !isRenewing, !isAllocating, inFlight.isEmpty else { return nil }
+    guard let total, !isCommitting, !isSealing, !isRenewing, !isAllocating, inFlight.isEmpty else {
+      return nil
+    }
     let start = sealedSegments * limits.segment
     let chunks = (start..<total).compactMap { written[$0] }
     guard chunks.count == total - start, chunks.count <= limits.segment else { return nil }
@@ -189,8 +192,8 @@ struct UploadPlan: Sendable {
         lastSegment: chunks))
   }
 
-  /// What is due already waits for a report, such as that of a renewal or of a free place in flight: to wake for it
-  /// would be to spin.
+  /// What is due already waits for a report, such as that of a renewal or of a free place in flight: to wake
+  /// for it would be to spin.
   private func wakeTime(now: Instant) -> Instant {
     let times = again.values.map(\.notBefore) + (isRenewing ? [] : [renewAt])
     return times.filter { $0 > now }.min() ?? now + limits.patience
@@ -232,7 +235,8 @@ struct UploadPlan: Sendable {
     for place in pool.indices where pool[place].group == group { pool[place].isLastResort = false }
     let attempts = (troubles[position] ?? 0) + 1
     troubles[position] = attempts
-    let isRefusal = [.invalidArgument, .permissionDenied, .unauthenticated, .unimplemented].contains(error.code)
+    let isRefusal = [.invalidArgument, .permissionDenied, .unauthenticated, .unimplemented].contains(
+      error.code)
     let isHopeless = attempts >= (isRefusal ? limits.refusals : limits.attempts)
     let since = troubledSince ?? now
     troubledSince = since
@@ -246,15 +250,18 @@ struct UploadPlan: Sendable {
       return
     }
     rewritten += 1
-    let pause: Duration = attempts == 1 ? .zero : min(.seconds(2), .milliseconds(50) * (1 << min(attempts - 2, 8)))
+    let pause: Duration =
+      attempts == 1 ? .zero : min(.seconds(2), .milliseconds(50) * (1 << min(attempts - 2, 8)))
     again[position] = Trouble(attempts: attempts, notBefore: now + pause, former: former)
   }
 
-  /// What a datanode's answer means for the upload as a whole. Whether one chunk was written may be unknown; that nothing is
-  /// visible is certain.
+  /// What a datanode's answer means for the upload as a whole. Whether one chunk was written may be unknown;
+  /// that nothing is visible is certain.
   private static func verdict(_ code: DFSError.Code) -> DFSError.Code {
     switch code {
-    case .invalidArgument, .permissionDenied, .unauthenticated, .exhausted, .corrupt, .unimplemented, .internal: code
+    case .invalidArgument, .permissionDenied, .unauthenticated, .exhausted, .corrupt, .unimplemented,
+      .internal:
+      code
     default: .unavailable
     }
   }
@@ -283,7 +290,8 @@ struct UploadPlan: Sendable {
     }
     for (position, chunk) in affected {
       written[position] = nil
-      let error = DFSError(.unavailable, "too few of its replicas are on current members of group \(chunk.group)")
+      let error = DFSError(
+        .unavailable, "too few of its replicas are on current members of group \(chunk.group)")
       writeFailed(position, group: chunk.group, former: chunk, error, now: now)
     }
   }

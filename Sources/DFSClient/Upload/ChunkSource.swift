@@ -33,7 +33,8 @@ struct HashedPiece: Sendable {
   }
 }
 
-/// Where an upload's bytes come from, chunk by chunk. What is asked for may be asked for again until it is released.
+/// Where an upload's bytes come from, chunk by chunk. What is asked for may be asked for again until it is
+/// released.
 protocol ChunkSource: Sendable {
   /// The length of the whole, when it is known before it was read.
   var length: Int64? { get }
@@ -41,8 +42,8 @@ protocol ChunkSource: Sendable {
   /// The modification time and the permissions that the stored file should get.
   var attributes: SourceAttributes { get }
 
-  /// Makes the bytes of the next position available, at most `chunkSize` of them; false when the source has no more.
-  /// Called for one position after the other, and only when `length` is not known.
+  /// Makes the bytes of the next position available, at most `chunkSize` of them; false when the source has
+  /// no more. Called for one position after the other, and only when `length` is not known.
   func fill(_ position: Int, chunkSize: Int) async throws -> Bool
 
   /// The length of a chunk whose bytes are available.

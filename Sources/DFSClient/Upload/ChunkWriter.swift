@@ -4,7 +4,8 @@ import DFSRPC
 import DFSWire
 import NIOCore
 
-/// Writes one chunk: streams its pieces to the primary of its group, which passes them on, and collects the receipts.
+/// Writes one chunk: streams its pieces to the primary of its group, which passes them on, and collects the
+/// receipts.
 struct ChunkWriter: Sendable {
   let connection: ClusterConnection
   let source: any ChunkSource
@@ -22,7 +23,8 @@ struct ChunkWriter: Sendable {
       note(result, route)
       guard result.receipts.count >= row.writeQuorum else {
         throw DFSError(
-          .unavailable, "only \(result.receipts.count) of \(row.replicas) replicas of chunk \(chunk) were written"
+          .unavailable,
+          "only \(result.receipts.count) of \(row.replicas) replicas of chunk \(chunk) were written"
             + (result.failures.first.map { ": \($0.message)" } ?? ""))
       }
       return UploadPlan.WrittenChunk(
@@ -153,8 +155,12 @@ struct ChunkWriter: Sendable {
   }
 
   private func note(_ result: WireWriteChunkResult, _ route: WriteRoute) {
-    for receipt in result.receipts { connection.note(NodeID(rawValue: receipt.node), .write, succeeded: true) }
-    for failure in result.failures { connection.note(NodeID(rawValue: failure.node), .write, succeeded: false) }
+    for receipt in result.receipts {
+      connection.note(NodeID(rawValue: receipt.node), .write, succeeded: true)
+    }
+    for failure in result.failures {
+      connection.note(NodeID(rawValue: failure.node), .write, succeeded: false)
+    }
   }
 
   /// What an attempt that failed says about the primary and about our view of the group.

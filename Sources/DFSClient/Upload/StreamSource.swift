@@ -5,9 +5,9 @@ import NIOCore
 
 /// Bytes that can be read once: standard input, a pipe, an asynchronous sequence.
 ///
-/// A chunk's bytes are kept until the chunk is durable, in memory within a budget, beyond it in a temporary file without a
-/// name, which disappears with the process. Should a durable chunk be rejected afterwards, its bytes come back from the
-/// datanodes (`refill`).
+/// A chunk's bytes are kept until the chunk is durable, in memory within a budget, beyond it in a temporary
+/// file without a name, which disappears with the process. Should a durable chunk be rejected afterwards, its
+/// bytes come back from the datanodes (`refill`).
 final class StreamSource: ChunkSource {
   /// Reads the next bytes; an empty buffer at the end. Called by one task at a time.
   typealias Pull = @Sendable (_ atMost: Int) async throws -> ByteBuffer
@@ -46,7 +46,8 @@ final class StreamSource: ChunkSource {
   var attributes: SourceAttributes { SourceAttributes() }
   func checkUnchanged() async throws {}
 
-  /// The whole stream when it has at most `limit` bytes; else nothing, and the stream is as if it had not been read.
+  /// The whole stream when it has at most `limit` bytes; else nothing, and the stream is as if it had not
+  /// been read.
   func whole(upTo limit: Int) async throws -> ByteBuffer? {
     var bytes = ByteBuffer()
     while bytes.readableBytes <= limit, let piece = try await next(limit + 1 - bytes.readableBytes) {
@@ -91,7 +92,8 @@ final class StreamSource: ChunkSource {
     if let kept { return kept }
     if isAtEnd { return nil }
     var pulled = try await pull(count)
-    guard let piece = pulled.readSlice(length: min(count, pulled.readableBytes)), piece.readableBytes > 0 else {
+    guard let piece = pulled.readSlice(length: min(count, pulled.readableBytes)), piece.readableBytes > 0
+    else {
       state.withLockedValue { $0.isAtEnd = true }
       return nil
     }

@@ -68,7 +68,8 @@ struct UploadDriver: Sendable {
     }
   }
 
-  private func addTimer(_ until: ContinuousClock.Instant, _ group: inout ThrowingTaskGroup<Event, any Error>) {
+  private func addTimer(_ until: ContinuousClock.Instant, _ group: inout ThrowingTaskGroup<Event, any Error>)
+  {
     group.addTask {
       try await Task.sleep(until: until, clock: .continuous)
       return .woke(until)
@@ -115,10 +116,13 @@ struct UploadDriver: Sendable {
       source.release(position)
       done += Int64(chunk.length)
       connection.metrics.uploadedBytes.increment(by: Int(chunk.length))
-      progress?(TransferProgress(done: ByteCount(min(done, source.length ?? done)), total: source.length.map { ByteCount($0) }))
+      progress?(
+        TransferProgress(
+          done: ByteCount(min(done, source.length ?? done)), total: source.length.map { ByteCount($0) }))
     case .writeFailed(let position, let slot, let former, let error):
       connection.logger.info(
-        "a chunk is written again", metadata: ["upload": "\(upload)", "index": "\(slot.index)", "error": "\(error)"])
+        "a chunk is written again",
+        metadata: ["upload": "\(upload)", "index": "\(slot.index)", "error": "\(error)"])
       connection.metrics.rewrittenChunks.increment()
       plan.writeFailed(position, group: slot.group, former: former, error, now: .now)
     case .allocated(let slots): plan.allocated(slots, now: .now)
@@ -142,7 +146,8 @@ struct UploadDriver: Sendable {
     do {
       if let former, !source.isRereadable { try await refill(position, former) }
       let chunk = try await writer.write(
-        position: position, as: ChunkID(inode: upload, index: slot.index), in: slot.group, capability: capability)
+        position: position, as: ChunkID(inode: upload, index: slot.index), in: slot.group,
+        capability: capability)
       // The same bytes must have been read twice, or the file would be a mix of two states.
       if let former, former.root != chunk.root {
         throw SourceFailure(DFSError(.failedPrecondition, "the source changed while it was read"))
@@ -158,16 +163,20 @@ struct UploadDriver: Sendable {
   /// Brings the bytes of a chunk that was durable and then rejected back from its replicas.
   private func refill(_ position: Int, _ former: UploadPlan.WrittenChunk) async throws {
     let chunk = FileChunk(
-      id: ChunkID(inode: upload, index: former.index), position: position, offset: 0, length: Int(former.length),
+      id: ChunkID(inode: upload, index: former.index), position: position, offset: 0,
+      length: Int(former.length),
       group: former.group, root: former.root)
     let reader = ChunkReader(connection: connection, chunk: chunk, path: "the upload", capability: capability)
     let bytes = NIOLockedValueBox(ByteBuffer())
     try await reader.read(
       0..<chunk.length,
-      to: ChunkReader.Sink(deliver: { _, piece in bytes.withLockedValue { _ = $0.writeImmutableBuffer(piece) } }))
+      to: ChunkReader.Sink(deliver: { _, piece in bytes.withLockedValue { _ = $0.writeImmutableBuffer(piece) }
+        }))
     var rest = bytes.withLockedValue { $0 }
     var pieces: [ByteBuffer] = []
-    while let piece = rest.readSlice(length: min(HashedPiece.size, rest.readableBytes)), piece.readableBytes > 0 {
+    while let piece = rest.readSlice(length: min(HashedPiece.size, rest.readableBytes)),
+      piece.readableBytes > 0
+    {
       pieces.append(piece)
     }
     try await source.refill(position, with: pieces)
@@ -214,7 +223,9 @@ struct UploadDriver: Sendable {
       let answer = try await connection.read(CoordinatorMethods.renewUpload, request)
       guard answer.gone.isEmpty else {
         return .failed(
-          DFSError(.stale, "the upload's lease ended while its coordinator could not be reached; put the file again"))
+          DFSError(
+            .stale, "the upload's lease ended while its coordinator could not be reached; put the file again")
+        )
       }
       return .renewed(.milliseconds(Int64(clamping: answer.leaseMs)))
     } catch let error as DFSError where error.code == .unavailable {

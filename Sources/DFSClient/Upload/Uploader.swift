@@ -5,8 +5,8 @@ import Foundation
 import NIOConcurrencyHelpers
 import NIOCore
 
-/// One upload from its source to the visible file: small content goes into the metadata in one call, everything else
-/// through an upload with chunks.
+/// One upload from its source to the visible file: small content goes into the metadata in one call,
+/// everything else through an upload with chunks.
 struct Uploader: Sendable {
   let connection: ClusterConnection
   let path: RemotePath
@@ -28,7 +28,8 @@ struct Uploader: Sendable {
   }
 
   /// Nothing when the coordinator wants it in chunks.
-  private func putInline(_ content: ByteBuffer, _ attributes: SourceAttributes) async throws -> UploadReceipt? {
+  private func putInline(_ content: ByteBuffer, _ attributes: SourceAttributes) async throws -> UploadReceipt?
+  {
     do {
       let answer = try await connection.mutate(CoordinatorMethods.putInline) { id in
         var request = WirePutInlineRequest()
@@ -44,7 +45,8 @@ struct Uploader: Sendable {
       }
       connection.saw(revision: answer.revision)
       connection.metrics.uploadedBytes.increment(by: content.readableBytes)
-      progress?(TransferProgress(done: ByteCount(content.readableBytes), total: ByteCount(content.readableBytes)))
+      progress?(
+        TransferProgress(done: ByteCount(content.readableBytes), total: ByteCount(content.readableBytes)))
       let stored = try FileAttributes(answer.attributes)
       return UploadReceipt(attributes: stored, replicas: stored.replicas, rewrittenChunks: 0)
     } catch let error as DFSError where error.code == .invalidArgument && content.readableBytes > 0 {
@@ -58,7 +60,8 @@ struct Uploader: Sendable {
     let begun = try await begin(source)
     let upload = UploadID(rawValue: begun.upload)
     guard let chunkSize = ChunkSize(bytes: Int(begun.chunkSize)) else {
-      throw DFSError(.internal, "the coordinator gives a chunk size of \(begun.chunkSize) bytes, which cannot be")
+      throw DFSError(
+        .internal, "the coordinator gives a chunk size of \(begun.chunkSize) bytes, which cannot be")
     }
     let count = source.length.map { Int(chunkSize.chunkCount(of: $0)) }
     var limits = UploadPlan.Limits()
@@ -69,11 +72,13 @@ struct Uploader: Sendable {
       lease: .milliseconds(Int64(clamping: begun.leaseMs)), now: .now)
     let driver = UploadDriver(
       connection: connection, upload: upload, source: source, chunkSize: chunkSize,
-      attributes: WireNewAttributes(options, source.attributes), progress: progress, capability: begun.capability)
+      attributes: WireNewAttributes(options, source.attributes), progress: progress,
+      capability: begun.capability)
     do {
       let stored = try await driver.run(&plan)
       return UploadReceipt(
-        attributes: try FileAttributes(stored), replicas: plan.fewestReplicas, rewrittenChunks: plan.rewritten)
+        attributes: try FileAttributes(stored), replicas: plan.fewestReplicas, rewrittenChunks: plan.rewritten
+      )
     } catch {
       let failure = driver.wasCommitSent ? settle(error) : error
       if (failure as? DFSError)?.code != .outcomeUnknown { await abort(upload) }
@@ -105,7 +110,8 @@ struct Uploader: Sendable {
     return answer
   }
 
-  /// A source that is read again needs memory for a few pieces per chunk only; a stream's chunks are kept whole.
+  /// A source that is read again needs memory for a few pieces per chunk only; a stream's chunks are kept
+  /// whole.
   private func inFlight(_ size: ChunkSize, _ source: any ChunkSource) -> Int {
     let most = connection.configuration.parallelism
     guard !source.isRereadable else { return most }

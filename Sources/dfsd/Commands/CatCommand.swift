@@ -20,9 +20,13 @@ struct CatCommand: AsyncParsableCommand {
 
   func validate() throws {
     for (name, text) in [("--offset", offset), ("--length", length)] {
-      if let text, ByteCount(text) == nil { throw ValidationError("\(name) is a number of bytes, such as 4096 or 4KiB") }
+      if let text, ByteCount(text) == nil {
+        throw ValidationError("\(name) is a number of bytes, such as 4096 or 4KiB")
+      }
     }
-    if paths.count > 1, offset != nil || length != nil { throw ValidationError("--offset and --length want one file") }
+    if paths.count > 1, offset != nil || length != nil {
+      throw ValidationError("--offset and --length want one file")
+    }
   }
 
   func run() async throws {

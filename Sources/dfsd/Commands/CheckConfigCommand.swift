@@ -32,14 +32,17 @@ struct CheckConfigCommand: ParsableCommand {
         problems.map { Output.Remark(key: $0.key, reason: $0.reason, origin: $0.origin) }
       }
       try JSONOutput.print(
-        Output(valid: report.problems.isEmpty, problems: remarks(report.problems), warnings: remarks(report.warnings)))
+        Output(
+          valid: report.problems.isEmpty, problems: remarks(report.problems),
+          warnings: remarks(report.warnings)))
     } else {
       for warning in report.warnings { Terminal.print("warning: \(warning)") }
       for problem in report.problems { Terminal.print("error: \(problem)") }
     }
     guard report.problems.isEmpty else {
       throw DFSError(
-        .invalidArgument, "the configuration has \(HumanText.count(report.problems.count, "error", "errors"))")
+        .invalidArgument, "the configuration has \(HumanText.count(report.problems.count, "error", "errors"))"
+      )
     }
     if !json { Terminal.print("the configuration is valid") }
   }

@@ -13,11 +13,14 @@ struct CpCommand: AsyncParsableCommand {
       """)
 
   @OptionGroup var client: ClientOptions
-  @Argument(help: ArgumentHelp("Remote paths, and last the new name or a directory.", valueName: "source… target"))
+  @Argument(
+    help: ArgumentHelp("Remote paths, and last the new name or a directory.", valueName: "source… target"))
   var paths: [String]
-  @Flag(name: [.customShort("r"), .long], help: "Copy directories with everything below them.") var recursive = false
+  @Flag(name: [.customShort("r"), .long], help: "Copy directories with everything below them.")
+  var recursive = false
   @Flag(help: "Fail if a name exists.") var ifAbsent = false
-  @Option(help: ArgumentHelp("Copies to keep, 1 to 5; else the source's.", valueName: "number")) var replicas: Int?
+  @Option(help: ArgumentHelp("Copies to keep, 1 to 5; else the source's.", valueName: "number")) var replicas:
+    Int?
   @Flag(help: "Print one JSON object per file.") var json = false
 
   func validate() throws {

@@ -20,9 +20,12 @@ struct DataNodeCommand: AsyncParsableCommand {
   @OptionGroup var role: RoleOptions
   @Option(help: ArgumentHelp("Addresses of the coordinator, separated by commas.", valueName: "host:port,…"))
   var coordinators: String?
-  @Option(help: ArgumentHelp("What fails together with this node: a host, a rack, a room.", valueName: "name"))
+  @Option(
+    help: ArgumentHelp("What fails together with this node: a host, a rack, a room.", valueName: "name"))
   var zone: String?
-  @Option(help: ArgumentHelp("The address that others use, when it is not the one it listens on.", valueName: "host:port"))
+  @Option(
+    help: ArgumentHelp(
+      "The address that others use, when it is not the one it listens on.", valueName: "host:port"))
   var advertise: String?
 
   func run() async throws {

@@ -23,7 +23,9 @@ struct DfCommand: AsyncParsableCommand {
       for node in nodes {
         rows.append(["\(node.id)", "\(node.capacity)", "\(node.stored)", "\(node.free)", node.state.rawValue])
       }
-      rows.append(["all", "\(status.capacity)", "\(status.stored)", "\(status.free)", "\(status.usable) usable"])
+      rows.append([
+        "all", "\(status.capacity)", "\(status.stored)", "\(status.free)", "\(status.usable) usable",
+      ])
       HumanText.table(rows, right: [1, 2, 3]).forEach { Terminal.print($0) }
     }
   }

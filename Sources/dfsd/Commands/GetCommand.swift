@@ -22,12 +22,15 @@ struct GetCommand: AsyncParsableCommand {
   @OptionGroup var client: ClientOptions
   @Argument(help: "Remote files, and where to: a file, a directory, or - for standard output.")
   var paths: [String]
-  @Flag(name: [.customShort("r"), .long], help: "Fetch directories with everything below them.") var recursive = false
+  @Flag(name: [.customShort("r"), .long], help: "Fetch directories with everything below them.")
+  var recursive = false
   @Flag(help: "Print one JSON object per file.") var json = false
 
   func validate() throws {
     if paths.isEmpty { throw ValidationError("name at least one remote file") }
-    if paths.last == "-", json { throw ValidationError("--json and - exclude each other: both write to standard output") }
+    if paths.last == "-", json {
+      throw ValidationError("--json and - exclude each other: both write to standard output")
+    }
   }
 
   func run() async throws {
@@ -37,7 +40,9 @@ struct GetCommand: AsyncParsableCommand {
     let command = self
     try await client.withClient { client in
       if target == "-" {
-        for source in sources { _ = try await client.download(source, toDescriptor: STDOUT_FILENO, named: "standard output") }
+        for source in sources {
+          _ = try await client.download(source, toDescriptor: STDOUT_FILENO, named: "standard output")
+        }
         return
       }
       let download = TreeDownload(client: client, json: command.json)
@@ -48,13 +53,15 @@ struct GetCommand: AsyncParsableCommand {
   private func plan(_ sources: [RemotePath], _ target: String) throws -> [TreeDownload.Item] {
     let isDirectory = (try? LocalEntry(target, following: true).kind) == .directory
     if sources.count > 1 || target.hasSuffix("/"), !isDirectory {
-      throw DFSError(.notFound, "there is no directory \(target); create it first", metadata: ["path": target])
+      throw DFSError(
+        .notFound, "there is no directory \(target); create it first", metadata: ["path": target])
     }
     return try sources.map { source in
       var local = target
       if isDirectory {
         guard let name = source.name else {
-          throw DFSError(.invalidArgument, "/ has no name of its own: name a directory that does not exist yet")
+          throw DFSError(
+            .invalidArgument, "/ has no name of its own: name a directory that does not exist yet")
         }
         local = (target.hasSuffix("/") ? target : target + "/") + name.description
       }

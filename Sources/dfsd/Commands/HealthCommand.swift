@@ -5,7 +5,8 @@ import DFSCore
 struct HealthCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "health",
-    abstract: "Check in one call whether the cluster serves; for health checks of containers and load balancers.",
+    abstract:
+      "Check in one call whether the cluster serves; for health checks of containers and load balancers.",
     discussion: """
       Success when the coordinator answers and every group of chunks can be read.
       """)
@@ -35,7 +36,8 @@ struct HealthCommand: AsyncParsableCommand {
       }
       guard isHealthy else {
         throw DFSError(
-          .unavailable, "\(status.groupsUnreadable) groups of chunks cannot be read: too many datanodes are down")
+          .unavailable,
+          "\(status.groupsUnreadable) groups of chunks cannot be read: too many datanodes are down")
       }
     }
   }

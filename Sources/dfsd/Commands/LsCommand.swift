@@ -28,7 +28,9 @@ struct LsCommand: AsyncParsableCommand {
     let command = self
     try await client.withClient { client in
       for (number, path) in paths.enumerated() {
-        if paths.count > 1, !command.json { Terminal.print("\(number > 0 ? "\n" : "")\(HumanText.name(path.description)):") }
+        if paths.count > 1, !command.json {
+          Terminal.print("\(number > 0 ? "\n" : "")\(HumanText.name(path.description)):")
+        }
         try await command.list(path, client)
       }
     }
@@ -58,7 +60,8 @@ struct LsCommand: AsyncParsableCommand {
     let attributes = entry.attributes
     let isFile = attributes.kind == .file
     return [
-      HumanText.mode(attributes), isFile ? "\(attributes.replicas)×" : "", isFile ? "\(attributes.length.rawValue)" : "-",
+      HumanText.mode(attributes), isFile ? "\(attributes.replicas)×" : "",
+      isFile ? "\(attributes.length.rawValue)" : "-",
       HumanText.time(attributes.modified), name(entry),
     ]
   }

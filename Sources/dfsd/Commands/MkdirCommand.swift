@@ -20,7 +20,9 @@ struct MkdirCommand: AsyncParsableCommand {
   @Flag(help: "Print one JSON object per directory.") var json = false
 
   func validate() throws {
-    if let replicas, !(1...5).contains(replicas) { throw ValidationError("--replicas is a number from 1 to 5") }
+    if let replicas, !(1...5).contains(replicas) {
+      throw ValidationError("--replicas is a number from 1 to 5")
+    }
   }
 
   func run() async throws {

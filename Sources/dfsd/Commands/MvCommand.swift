@@ -13,7 +13,8 @@ struct MvCommand: AsyncParsableCommand {
       """)
 
   @OptionGroup var client: ClientOptions
-  @Argument(help: ArgumentHelp("Remote paths, and last the new name or a directory.", valueName: "source… target"))
+  @Argument(
+    help: ArgumentHelp("Remote paths, and last the new name or a directory.", valueName: "source… target"))
   var paths: [String]
   @Flag(name: [.customShort("n"), .long], help: "Never replace a file.") var noReplace = false
   @Flag(help: "Print one JSON object per move.") var json = false

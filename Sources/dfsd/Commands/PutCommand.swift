@@ -21,16 +21,20 @@ struct PutCommand: AsyncParsableCommand {
 
   @OptionGroup var client: ClientOptions
   @Argument(
-    help: ArgumentHelp("Local files (- is standard input), and last the remote target.", valueName: "source… target"),
+    help: ArgumentHelp(
+      "Local files (- is standard input), and last the remote target.", valueName: "source… target"),
     completion: .file())
   var paths: [String]
-  @Flag(name: [.customShort("r"), .long], help: "Store directories with everything below them.") var recursive = false
-  @Flag(name: [.customShort("p"), .long], help: "Create missing directories above the target.") var parents = false
+  @Flag(name: [.customShort("r"), .long], help: "Store directories with everything below them.")
+  var recursive = false
+  @Flag(name: [.customShort("p"), .long], help: "Create missing directories above the target.") var parents =
+    false
   @Flag(help: "Fail if the name exists.") var ifAbsent = false
   @Option(help: ArgumentHelp("Fail unless the name leads to this revision.", valueName: "number"))
   var ifRevision: UInt64?
   @Option(help: ArgumentHelp("Copies to keep, 1 to 5.", valueName: "number")) var replicas: Int?
-  @Option(help: ArgumentHelp("Length of the chunks: 64KiB times a power of two, up to 64MiB.", valueName: "size"))
+  @Option(
+    help: ArgumentHelp("Length of the chunks: 64KiB times a power of two, up to 64MiB.", valueName: "size"))
   var chunkSize: String?
   @Flag(help: "Print one JSON object per file.") var json = false
 
@@ -39,9 +43,15 @@ struct PutCommand: AsyncParsableCommand {
 
   func validate() throws {
     if paths.count < 2 { throw ValidationError("name at least one source and the target") }
-    if ifAbsent, ifRevision != nil { throw ValidationError("--if-absent and --if-revision exclude each other") }
-    if let replicas, !(1...5).contains(replicas) { throw ValidationError("--replicas is a number from 1 to 5") }
-    if sources.filter({ $0 == "-" }).count > 1 { throw ValidationError("standard input can be read once only") }
+    if ifAbsent, ifRevision != nil {
+      throw ValidationError("--if-absent and --if-revision exclude each other")
+    }
+    if let replicas, !(1...5).contains(replicas) {
+      throw ValidationError("--replicas is a number from 1 to 5")
+    }
+    if sources.filter({ $0 == "-" }).count > 1 {
+      throw ValidationError("standard input can be read once only")
+    }
     _ = try parsedChunkSize()
   }
 
@@ -109,7 +119,8 @@ struct PutCommand: AsyncParsableCommand {
 
   private func localName(_ source: String) throws -> FileName {
     guard source != "-" else {
-      throw DFSError(.invalidArgument, "standard input has no name: give the whole remote path, not a directory")
+      throw DFSError(
+        .invalidArgument, "standard input has no name: give the whole remote path, not a directory")
     }
     return try FileName(URL(fileURLWithPath: source).standardizedFileURL.lastPathComponent)
   }

@@ -14,7 +14,8 @@ struct RmCommand: AsyncParsableCommand {
 
   @OptionGroup var client: ClientOptions
   @Argument(help: "What goes.") var paths: [String]
-  @Flag(name: [.customShort("r"), .long], help: "Remove directories with everything below them.") var recursive = false
+  @Flag(name: [.customShort("r"), .long], help: "Remove directories with everything below them.")
+  var recursive = false
   @Flag(name: [.customShort("f"), .long], help: "What does not exist is no error.") var force = false
   @Option(help: ArgumentHelp("Fail unless the name leads to this revision.", valueName: "number"))
   var ifRevision: UInt64?

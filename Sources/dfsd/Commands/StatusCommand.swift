@@ -33,7 +33,10 @@ struct StatusCommand: AsyncParsableCommand {
   private func summary(_ status: ClusterStatus) -> [String] {
     let chunk = status.chunkSize?.description ?? "?"
     return HumanText.table([
-      ["cluster", "\(status.cluster), dfsd \(status.version), epoch \(status.epoch), revision \(status.revision)"],
+      [
+        "cluster",
+        "\(status.cluster), dfsd \(status.version), epoch \(status.epoch), revision \(status.revision)",
+      ],
       ["coordinator", "up for \(HumanText.duration(status.uptime))"],
       ["datanodes", "\(status.nodesUp) up, \(status.nodesDown) down, \(status.nodesOut) out"],
       ["content", "\(status.files) files in \(status.directories) directories, \(status.fileBytes)"],
@@ -57,7 +60,8 @@ struct StatusCommand: AsyncParsableCommand {
       var state = node.state.rawValue
       if !node.isWritable, node.state == .up { state += ", read only: \(HumanText.name(node.reason))" }
       rows.append([
-        "\(node.id)", node.address, node.zone.isEmpty ? "-" : HumanText.name(node.zone), state, "\(node.chunks)",
+        "\(node.id)", node.address, node.zone.isEmpty ? "-" : HumanText.name(node.zone), state,
+        "\(node.chunks)",
         "\(node.stored)", "\(node.free)", "\(HumanText.duration(node.lastContact)) ago",
       ])
     }
@@ -67,7 +71,8 @@ struct StatusCommand: AsyncParsableCommand {
   private static func warnings(_ status: ClusterStatus) -> [String] {
     var warnings = status.warnings.map { HumanText.name($0) }
     if status.isSingleDisk, status.nodesUp > 1, !warnings.contains(where: { $0.contains("disk") }) {
-      warnings.append("all datanodes share one disk: copies protect against bad blocks, not against losing the disk")
+      warnings.append(
+        "all datanodes share one disk: copies protect against bad blocks, not against losing the disk")
     }
     return warnings
   }

@@ -26,9 +26,11 @@ struct UpCommand: AsyncParsableCommand {
   @Option(help: ArgumentHelp("How many datanodes, 1 to 32.", valueName: "number")) var datanodes = 3
   @Option(help: ArgumentHelp("The coordinator's port on 127.0.0.1; 0 takes a free one.", valueName: "number"))
   var port = 7400
-  @Option(help: ArgumentHelp("The configuration file; else DFS_CONFIG.", valueName: "file"), completion: .file())
+  @Option(
+    help: ArgumentHelp("The configuration file; else DFS_CONFIG.", valueName: "file"), completion: .file())
   var config: String?
-  @Option(help: ArgumentHelp("Any setting of the configuration file, as often as needed.", valueName: "key=value"))
+  @Option(
+    help: ArgumentHelp("Any setting of the configuration file, as often as needed.", valueName: "key=value"))
   var set: [String] = []
   @Flag(help: "Print one JSON object when the cluster is ready.") var json = false
 
@@ -59,7 +61,8 @@ struct UpCommand: AsyncParsableCommand {
       node.directory = "\(directory)/datanode-\(number)"
       node.coordinators = [address]
       // The processes' parts share one budget of memory.
-      node.transferBudget = ByteCount(max(ByteCount.mib(4).int, settings.datanode.receiveBudget.int / datanodes))
+      node.transferBudget = ByteCount(
+        max(ByteCount.mib(4).int, settings.datanode.receiveBudget.int / datanodes))
       return DataNodeServer(node, loops: loops, logger: Logger(label: "dfs.datanode"))
     }
     var addresses: [Endpoint] = []

@@ -1,7 +1,8 @@
 import ArgumentParser
 
 struct VersionCommand: ParsableCommand {
-  static let configuration = CommandConfiguration(commandName: "version", abstract: "Show the version of this program.")
+  static let configuration = CommandConfiguration(
+    commandName: "version", abstract: "Show the version of this program.")
 
   @Flag(help: "Print JSON.") var json = false
 

@@ -10,10 +10,12 @@ import Logging
 
 /// The options of every server command.
 struct RoleOptions: ParsableArguments {
-  @Option(help: ArgumentHelp("The configuration file; else DFS_CONFIG.", valueName: "file"), completion: .file())
+  @Option(
+    help: ArgumentHelp("The configuration file; else DFS_CONFIG.", valueName: "file"), completion: .file())
   var config: String?
 
-  @Option(help: ArgumentHelp("Where to serve; port 0 takes a free one.", valueName: "host:port")) var listen: String?
+  @Option(help: ArgumentHelp("Where to serve; port 0 takes a free one.", valueName: "host:port")) var listen:
+    String?
 
   @Option(help: ArgumentHelp("Where the data is kept.", valueName: "directory"), completion: .directory)
   var data: String?
@@ -26,7 +28,9 @@ struct RoleOptions: ParsableArguments {
   var set: [String] = []
 
   /// Reads and checks all settings; `role` is the section that --listen and --data belong to.
-  func settings(for purpose: SettingPurpose, role: String, flags extra: [String: String?] = [:]) throws -> Settings {
+  func settings(for purpose: SettingPurpose, role: String, flags extra: [String: String?] = [:]) throws
+    -> Settings
+  {
     var flags = extra.compactMapValues { $0 }
     if let listen { flags["\(role).listen"] = listen }
     if let data { flags["\(role).data"] = data }
@@ -63,7 +67,9 @@ extension Settings {
   }
 
   func makeLoops() -> NetworkLoops {
-    guard let count = cluster.transport.loops else { return NetworkLoops(receiveBudget: datanode.receiveBudget) }
+    guard let count = cluster.transport.loops else {
+      return NetworkLoops(receiveBudget: datanode.receiveBudget)
+    }
     return NetworkLoops(count: count, receiveBudget: datanode.receiveBudget)
   }
 

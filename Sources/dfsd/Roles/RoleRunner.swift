@@ -8,8 +8,8 @@ import ServiceLifecycle
 struct RoleRunner: Sendable {
   let logger: Logger
 
-  /// Stops the services in reverse order: the first is there the longest. `announce` runs beside them, and what it
-  /// returns is what `systemctl status` shows.
+  /// Stops the services in reverse order: the first is there the longest. `announce` runs beside them, and
+  /// what it returns is what `systemctl status` shows.
   func run(_ services: [any Service], announce: @escaping @Sendable () async throws -> String) async throws {
     let notifier = ServiceNotifier(environment: ProcessInfo.processInfo.environment)
     let group = ServiceGroup(

@@ -36,7 +36,8 @@ enum HumanText {
     return seconds < 86_400 ? hours : "\(seconds / 86_400)d \(hours)"
   }
 
-  /// Lines whose columns are aligned: to the right where `right` says so. A long name widens its column only up to a bound.
+  /// Lines whose columns are aligned: to the right where `right` says so. A long name widens its column only
+  /// up to a bound.
   static func table(_ rows: [[String]], right: Set<Int> = []) -> [String] {
     let widths = columnWidths(rows)
     return rows.map { row in
@@ -65,5 +66,7 @@ enum HumanText {
     return String(text.unicodeScalars.map { $0.value < 0x20 || $0.value == 0x7F ? "?" : Character($0) })
   }
 
-  static func count(_ number: Int, _ one: String, _ many: String) -> String { "\(number) \(number == 1 ? one : many)" }
+  static func count(_ number: Int, _ one: String, _ many: String) -> String {
+    "\(number) \(number == 1 ? one : many)"
+  }
 }

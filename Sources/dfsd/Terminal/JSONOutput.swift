@@ -2,13 +2,15 @@ import DFSClient
 import DFSCore
 import Foundation
 
-/// What `--json` prints: one object, or for lists one object per line. Keys are snake_case, sizes in bytes, times in
-/// RFC 3339 with nanoseconds as a number beside them.
+/// What `--json` prints: one object, or for lists one object per line. Keys are snake_case, sizes in bytes,
+/// times in RFC 3339 with nanoseconds as a number beside them.
 enum JSONOutput {
   static func print(_ value: some Encodable, pretty: Bool = true) throws {
     let encoder = JSONEncoder()
     encoder.keyEncodingStrategy = .convertToSnakeCase
-    encoder.outputFormatting = pretty ? [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes] : [.sortedKeys, .withoutEscapingSlashes]
+    encoder.outputFormatting =
+      pretty
+      ? [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes] : [.sortedKeys, .withoutEscapingSlashes]
     Terminal.print(String(decoding: try encoder.encode(value), as: UTF8.self))
   }
 }
@@ -190,7 +192,8 @@ struct NodeOutput: Encodable {
     slots = node.slots
     writable = node.isWritable
     reason = node.reason.isEmpty ? nil : node.reason
-    lastContactMs = node.lastContact.components.seconds * 1000
+    lastContactMs =
+      node.lastContact.components.seconds * 1000
       + node.lastContact.components.attoseconds / 1_000_000_000_000_000
     version = node.version
   }

@@ -3,8 +3,8 @@ import DFSCore
 import Foundation
 import NIOConcurrencyHelpers
 
-/// One line on a terminal that tells how far a transfer is, how fast, and how long it will take. Nothing where
-/// standard error is no terminal.
+/// One line on a terminal that tells how far a transfer is, how fast, and how long it will take. Nothing
+/// where standard error is no terminal.
 final class ProgressLine: Sendable {
   private struct State: Sendable {
     var started: ContinuousClock.Instant

@@ -6,13 +6,15 @@ enum Terminal {
   static var isErrorTerminal: Bool { isatty(STDERR_FILENO) == 1 }
   static var isOutputTerminal: Bool { isatty(STDOUT_FILENO) == 1 }
 
-  /// Prints one line of results. A reader that went away ends the process without a word, as `ls | head` should.
+  /// Prints one line of results. A reader that went away ends the process without a word, as `ls | head`
+  /// should.
   static func print(_ line: String) { write(line + "\n", to: STDOUT_FILENO) }
 
   /// One remark on standard error.
   static func note(_ line: String) { write(line + "\n", to: STDERR_FILENO) }
 
-  /// The one line that says what went wrong and what to do. A reader that closed the pipe needs no explanation.
+  /// The one line that says what went wrong and what to do. A reader that closed the pipe needs no
+  /// explanation.
   static func complain(_ error: DFSError) {
     guard error.code != .cancelled else { return }
     note("dfsd: \(oneLine(describe(error)))")
@@ -34,7 +36,8 @@ enum Terminal {
 
   private static func oneLine(_ text: String) -> String {
     // A list of wrong settings has a line each; control characters of foreign names would move the cursor.
-    String(text.unicodeScalars.map { $0.value < 0x20 && $0 != "\n" || $0.value == 0x7F ? "?" : Character($0) })
+    String(
+      text.unicodeScalars.map { $0.value < 0x20 && $0 != "\n" || $0.value == 0x7F ? "?" : Character($0) })
   }
 
   private static func write(_ text: String, to descriptor: Int32) {
