@@ -42,6 +42,13 @@ package final class NetworkLoops: Sendable {
     executors.first { $0.loop === loop } ?? executors[0]
   }
 
+  /// Returns when every loop has taken its turn once: not as long as one of them hangs. For watchdogs.
+  package func waitForTurn() async {
+    for executor in executors {
+      await withCheckedContinuation { turn in executor.loop.execute { turn.resume() } }
+    }
+  }
+
   /// Closes what is still open and ends the threads. Call it last.
   package func shutdown() async {
     fileThreads.shutdown()

@@ -67,7 +67,7 @@ extension Remove {
     }
     guard scope == .tree else {
       throw DFSError(
-        .failedPrecondition, "\(path) is a directory that is not empty: remove it as a tree",
+        .failedPrecondition, "\(path) is a directory that is not empty: remove it recursively (rm -r)",
         metadata: ["path": path.description])
     }
     // Without a place its chain reaches no root, so no commit, mkdir or rename can go beneath it any more.

@@ -27,7 +27,7 @@ struct CoordinatorCommand: AsyncParsableCommand {
     let server = CoordinatorServer(try CoordinatorConfiguration(settings), loops: loops, logger: logger)
     let addresses = try await server.start().map(\.description).joined(separator: ", ")
     Terminal.note("dfsd: coordinator serves at \(addresses), data in \(settings.coordinator.data)")
-    try await RoleRunner(logger: logger).run([server]) { "serving at \(addresses)" }
+    try await RoleRunner(logger: logger, loops: loops).run([server]) { "serving at \(addresses)" }
     await loops.shutdown()
   }
 }

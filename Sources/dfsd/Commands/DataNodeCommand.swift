@@ -38,7 +38,7 @@ struct DataNodeCommand: AsyncParsableCommand {
     let server = DataNodeServer(try DataNodeServer.Configuration(settings), loops: loops, logger: logger)
     let address = try await server.start()
     Terminal.note("dfsd: datanode serves at \(address), data in \(settings.datanode.data)")
-    try await RoleRunner(logger: logger).run([server]) { "serving at \(address)" }
+    try await RoleRunner(logger: logger, loops: loops).run([server]) { "serving at \(address)" }
     await loops.shutdown()
   }
 }

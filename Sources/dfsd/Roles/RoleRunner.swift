@@ -1,5 +1,6 @@
 import DFSCore
 import DFSObservability
+import DFSTransport
 import Foundation
 import Logging
 import ServiceLifecycle
@@ -7,6 +8,8 @@ import ServiceLifecycle
 /// Runs services until SIGTERM or SIGINT asks for an orderly stop, and tells systemd how things stand.
 struct RoleRunner: Sendable {
   let logger: Logger
+  /// Whose turns prove to the watchdog that the process is alive.
+  let loops: NetworkLoops
 
   /// Stops the services in reverse order: the first is there the longest. `announce` runs beside them, and
   /// what it returns is what `systemctl status` shows.
@@ -27,7 +30,10 @@ struct RoleRunner: Sendable {
       tasks.addTask {
         let status = try await announce()
         notifier?.ready(status: status)
-        try await notifier?.runWatchdog(clock: .continuous) { true }
+        try await notifier?.runWatchdog(clock: .continuous) {
+          await loops.waitForTurn()
+          return true
+        }
         return false
       }
       while let isOver = try await tasks.next() {
