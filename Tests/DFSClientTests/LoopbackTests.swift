@@ -82,6 +82,23 @@ import Testing
     }
   }
 
+  @Test func `what the reader of a content throws comes out as it is, and may come early`() async throws {
+    struct Enough: Error {}
+    try await withCluster { _, client in
+      try await client.upload(bytes: bytes(2_000_000), to: try path)
+      await #expect(throws: Enough.self) {
+        try await client.withContent(of: try path) { content in
+          for try await _ in content { throw Enough() }
+        }
+      }
+      let first = try await client.withContent(of: try path) { content in
+        for try await piece in content { return piece.count }
+        return 0
+      }
+      #expect(first > 0)
+    }
+  }
+
   @Test func `a sequence of unknown length is stored, also when memory holds less than a chunk`() async throws
   {
     try await withCluster(configure: { $0.memoryBudget = .kib(300) }) { _, client in

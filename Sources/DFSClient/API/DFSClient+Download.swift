@@ -24,7 +24,7 @@ extension DFSClient {
         try await version.pinned { try await driver.stream { try await connection.write($0, to: file) } }
       case .temporary(let temporary):
         do {
-          try await version.pinned { try await driver.fetch(into: temporary.file) }
+          try await version.pinned(.whileLong) { try await driver.fetch(into: temporary.file) }
           let (mode, modified) = (version.attributes.mode, version.attributes.modified)
           try await connection.threads.run { try temporary.publish(mode: mode, modified: modified) }
         } catch {
@@ -70,14 +70,12 @@ extension DFSClient {
 
   /// Lets `body` read a file, or a range of it, piece by piece, in order and verified, while the next chunks
   /// are fetched. The version stays what it was at the beginning, whatever happens to the name meanwhile.
+  /// What `body` throws is thrown as it is.
   public func withContent<Result: Sendable>(
-    of path: RemotePath, range: Range<Int64>? = nil, _ body: @Sendable (FileContent) async throws -> Result
+    of path: RemotePath, range: Range<Int64>? = nil,
+    _ body: @Sendable (FileContent) async throws -> Result
   ) async throws -> Result {
-    do {
-      return try await OperationTrace.run { try await content(path, range, body) }
-    } catch {
-      throw DFSError(wrapping: error, "reading \(path) failed")
-    }
+    try await OperationTrace.run { try await content(path, range, body) }
   }
 
   private func content<Result: Sendable>(

@@ -36,6 +36,11 @@ struct DownloadDriver: Sendable {
       try await connection.threads.run { try wanted.withUnsafeReadableBytes { try file.write($0, at: 0) } }
       return meter.add(wanted.readableBytes)
     }
+    guard positions.count > 1 else {
+      // Most files: no task of its own is needed.
+      for position in positions { try await fetch(position, into: file, meter) }
+      return
+    }
     try await withThrowingTaskGroup(of: Void.self) { group in
       var running = 0
       for position in positions {
@@ -44,19 +49,20 @@ struct DownloadDriver: Sendable {
           running -= 1
         }
         running += 1
-        group.addTask {
-          let chunk = try await version.chunk(position)
-          let start = chunk.offset - range.lowerBound
-          try await reader(of: chunk).read(
-            part(of: chunk),
-            to: ChunkReader.Sink(onThread: { offset, bytes in
-              try bytes.withUnsafeReadableBytes { try file.write($0, at: start + Int64(offset)) }
-              meter.add(bytes.readableBytes)
-            }))
-        }
+        group.addTask { try await fetch(position, into: file, meter) }
       }
       try await group.waitForAll()
     }
+  }
+
+  private func fetch(_ position: Int, into file: LocalFile, _ meter: ProgressMeter) async throws {
+    let chunk = try await version.chunk(position)
+    let start = chunk.offset - range.lowerBound
+    let sink = ChunkReader.Sink(onThread: { offset, bytes in
+      try bytes.withUnsafeReadableBytes { try file.write($0, at: start + Int64(offset)) }
+      meter.add(bytes.readableBytes)
+    })
+    try await reader(of: chunk).read(part(of: chunk), to: sink)
   }
 
   /// Gives `deliver` the range's bytes in order.

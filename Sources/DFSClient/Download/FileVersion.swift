@@ -139,12 +139,20 @@ actor FileVersion {
     }
   }
 
+  /// How long a read may take.
+  enum Reading: Sendable {
+    /// As long as its consumer likes.
+    case unbounded
+    /// Only as long as its chunks take: one chunk is over before a pin could matter.
+    case whileLong
+  }
+
   /// Keeps the version from being reaped while `body` reads it.
-  nonisolated func pinned<Result: Sendable>(_ body: @escaping @Sendable () async throws -> Result)
-    async throws -> Result
-  {
+  nonisolated func pinned<Result: Sendable>(
+    _ reading: Reading = .unbounded, _ body: @escaping @Sendable () async throws -> Result
+  ) async throws -> Result {
     // Inline content is here already.
-    guard inline == nil else { return try await body() }
+    if inline != nil || reading == .whileLong && attributes.chunkCount == 1 { return try await body() }
     return try await withThrowingTaskGroup(of: Result?.self) { group in
       defer { group.cancelAll() }
       group.addTask { try await body() }
