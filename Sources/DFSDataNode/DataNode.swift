@@ -59,7 +59,8 @@ struct DataNode: Sendable {
       boot: BootID(rawValue: try SecureRandom.identity()), address: address, zone: configuration.zone,
       version: configuration.version, disk: diskIdentity(of: configuration.directory))
     let link = CoordinatorLink(
-      introduction: introduction, channel: coordinator, membership: service.membership, space: space, disk: disk,
+      introduction: introduction, channel: coordinator, membership: service.membership, space: space,
+      disk: disk,
       interval: configuration.heartbeatInterval, clock: clock, logger: logger)
     let jobs = JobRunner(
       [
@@ -85,7 +86,9 @@ struct DataNode: Sendable {
     return DataNodeService(
       identity: directory.identity, store: store, disk: disk, membership: Membership(directory),
       transfers: TransferBoard(limits: limits, clock: clock, logger: logger),
-      peers: PeerChannels { configuration.channel(to: [$0], loops, logger, longestBackoff: .milliseconds(250)) },
+      peers: PeerChannels {
+        configuration.channel(to: [$0], loops, logger, longestBackoff: .milliseconds(250))
+      },
       patience: patience, clock: clock,
       logger: logger)
   }

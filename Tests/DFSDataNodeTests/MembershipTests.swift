@@ -63,9 +63,13 @@ import Testing
 
 @Suite struct CoordinatorFenceTests {
   private let cluster = ClusterID(rawValue: 77)
-  private func epoch(_ incarnation: UInt16, _ term: UInt64) -> Epoch { Epoch(incarnation: incarnation, term: term) }
+  private func epoch(_ incarnation: UInt16, _ term: UInt64) -> Epoch {
+    Epoch(incarnation: incarnation, term: term)
+  }
   private func revision(_ number: UInt64) -> Revision { Revision(rawValue: number) }
-  private func fence(_ incarnation: UInt16 = 1, _ term: UInt64 = 4, at number: UInt64 = 100) -> CoordinatorFence {
+  private func fence(_ incarnation: UInt16 = 1, _ term: UInt64 = 4, at number: UInt64 = 100)
+    -> CoordinatorFence
+  {
     CoordinatorFence(.init(cluster: cluster, epoch: epoch(incarnation, term), revision: revision(number)))
   }
 
@@ -88,7 +92,9 @@ import Testing
   }
 
   @Test func `a coordinator of an earlier epoch is refused`() {
-    let error = #expect(throws: DFSError.self) { try fence().admit(epoch: epoch(1, 3), revision: revision(900)) }
+    let error = #expect(throws: DFSError.self) {
+      try fence().admit(epoch: epoch(1, 3), revision: revision(900))
+    }
     #expect(error?.code == .stale)
   }
 

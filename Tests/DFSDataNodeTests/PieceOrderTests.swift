@@ -16,7 +16,8 @@ private func piece(at offset: Int, _ count: Int, leaves: Int? = nil) -> ChunkPie
 private func finish(_ length: UInt32) -> WireWriteChunkFinish { .with { $0.length = length } }
 
 @Suite struct PieceOrderTests {
-  private var order = PieceOrder(chunk: ChunkID(inode: InodeID(rawValue: 1), index: 0), maxLength: 4 * Block.size)
+  private var order = PieceOrder(
+    chunk: ChunkID(inode: InodeID(rawValue: 1), index: 0), maxLength: 4 * Block.size)
 
   @Test mutating func `pieces that follow one another make a chunk, with a short end`() throws {
     try order.admit(piece(at: 0, 2 * Block.size))

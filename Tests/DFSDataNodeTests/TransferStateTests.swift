@@ -6,7 +6,9 @@ import Testing
 @testable import DFSDataNode
 
 private let start = ContinuousClock.now
-private func at(_ milliseconds: Int) -> ContinuousClock.Instant { start.advanced(by: .milliseconds(milliseconds)) }
+private func at(_ milliseconds: Int) -> ContinuousClock.Instant {
+  start.advanced(by: .milliseconds(milliseconds))
+}
 
 private func state(_ members: Int, patience: TransferState.Patience = .init()) -> TransferState {
   TransferState(
@@ -91,7 +93,8 @@ extension TransferState.Verdict {
   @Test func `a member that was silent a moment ago gets less time, unless the transfer needs it`() {
     let nodes = (1...3).map { NodeID(rawValue: $0) }
     var transfer = TransferState(
-      chunk: ChunkID(inode: InodeID(rawValue: 7), index: 3), members: nodes, suspects: [nodes[2]], patience: .init(),
+      chunk: ChunkID(inode: InodeID(rawValue: 7), index: 3), members: nodes, suspects: [nodes[2]],
+      patience: .init(),
       now: start)
     transfer.receive(10, at: at(0))
     transfer.progress(0, to: 10, at: at(5))
@@ -186,10 +189,12 @@ extension TransferState.Verdict {
         let member = Int.random(in: 0..<count, using: &random)
         switch Int.random(in: 0..<10, using: &random) {
         case 0...3 where !transfer.isFinished: transfer.receive(64, at: at(now))
-        case 4...6: transfer.progress(member, to: Int.random(in: 0...transfer.received, using: &random), at: at(now))
+        case 4...6:
+          transfer.progress(member, to: Int.random(in: 0...transfer.received, using: &random), at: at(now))
         case 7 where transfer.isFinished: transfer.complete(member, with: receipt(UInt64(member) + 1))
         case 8 where !transfer.isFinished: if Bool.random(using: &random) { transfer.finish(at: at(now)) }
-        case 9: if Int.random(in: 0..<8, using: &random) == 0 { transfer.fail(member, DFSError(.unavailable, "x")) }
+        case 9:
+          if Int.random(in: 0..<8, using: &random) == 0 { transfer.fail(member, DFSError(.unavailable, "x")) }
         default: _ = transfer.dropStragglers(at: at(now))
         }
         #expect(transfer.acknowledged >= acknowledged, "seed \(random.seed)")

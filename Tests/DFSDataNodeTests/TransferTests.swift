@@ -11,7 +11,8 @@ import Testing
 
   private static func transfer(window: Int = 4 << 20, clock: ManualClock = ManualClock()) -> Transfer {
     Transfer(
-      chunk: ChunkID(inode: InodeID(rawValue: 1), index: 0), members: nodes, patience: .init(), clock: .manual(clock)
+      chunk: ChunkID(inode: InodeID(rawValue: 1), index: 0), members: nodes, patience: .init(),
+      clock: .manual(clock)
     ) { window }
   }
 
@@ -79,7 +80,9 @@ import Testing
     }
   }
 
-  @Test func `a sign of life is told at each look at the clock, and a straggler is dropped by it`() async throws {
+  @Test func `a sign of life is told at each look at the clock, and a straggler is dropped by it`()
+    async throws
+  {
     let clock = ManualClock()
     let transfer = Self.transfer(clock: clock)
     let piece = ChunkSample(length: 10, seed: 63).pieces()[0]

@@ -64,7 +64,8 @@ final class JobRunner: Sendable {
         return status[index].lastError != "\(error)"
       }
       if isNews {
-        logger.warning("a job failed and will try again", metadata: ["job": "\(jobs[index].name)", "reason": "\(error)"])
+        logger.warning(
+          "a job failed and will try again", metadata: ["job": "\(jobs[index].name)", "reason": "\(error)"])
       }
       return Self.retry
     }

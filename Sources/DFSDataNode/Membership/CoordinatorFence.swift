@@ -22,7 +22,8 @@ struct CoordinatorFence: Equatable {
   func admit(epoch: Epoch, revision: Revision?) throws -> Seen? {
     guard epoch >= seen.epoch else {
       throw DFSError(
-        .stale, "the coordinator is at epoch \(epoch), but this node has obeyed \(seen.epoch): it was replaced",
+        .stale,
+        "the coordinator is at epoch \(epoch), but this node has obeyed \(seen.epoch): it was replaced",
         metadata: ["epoch": seen.epoch.description])
     }
     // A restore raises the incarnation on purpose and starts from an older revision.

@@ -45,7 +45,8 @@ final class CoordinatorLink: Sendable {
   private static let callTimeout: Duration = .seconds(5)
 
   init(
-    introduction: Introduction, channel: RPCChannel, membership: Membership, space: SpaceJob, disk: BlockingThreads,
+    introduction: Introduction, channel: RPCChannel, membership: Membership, space: SpaceJob,
+    disk: BlockingThreads,
     interval: Duration, clock: NodeClock, logger: Logger
   ) {
     self.introduction = introduction
@@ -147,7 +148,8 @@ final class CoordinatorLink: Sendable {
     guard Self.protocols.contains(answer.protocol) else {
       throw DFSError(
         .failedPrecondition,
-        "the coordinator speaks protocol \(answer.protocol), this program \(Self.protocols); update one of them")
+        "the coordinator speaks protocol \(answer.protocol), this program \(Self.protocols); update one of them"
+      )
     }
     guard answer.cluster != 0, answer.receiptKey.count == 32, (1...3_600_000).contains(answer.leaseMs) else {
       throw DFSError(.invalidArgument, "the coordinator's answer to the registration makes no sense")
@@ -155,7 +157,8 @@ final class CoordinatorLink: Sendable {
     let epoch = try Epoch(answer.epoch)
     try await disk.run { [membership] in
       try membership.registered(
-        cluster: ClusterID(rawValue: answer.cluster), epoch: epoch, revision: Revision(rawValue: answer.revision),
+        cluster: ClusterID(rawValue: answer.cluster), epoch: epoch,
+        revision: Revision(rawValue: answer.revision),
         receiptKey: Array(answer.receiptKey))
     }
     logger.info(

@@ -46,7 +46,8 @@ final class Membership: Sendable {
         throw DFSError(.unavailable, "node \(identity.node) is stopping; write to another one")
       }
       guard state.seal != nil else {
-        throw DFSError(.unavailable, "node \(identity.node) has not joined its cluster yet; write to another one")
+        throw DFSError(
+          .unavailable, "node \(identity.node) has not joined its cluster yet; write to another one")
       }
       guard state.lease.acceptsWrites(at: now) else {
         throw DFSError(
@@ -62,7 +63,8 @@ final class Membership: Sendable {
       throw DFSError(.unavailable, "node \(identity.node) has no key for receipts yet")
     }
     let content = ReceiptSeal(
-      chunk: chunk.chunk, length: UInt32(chunk.length), root: chunk.root, group: chunk.group, groupEpoch: epoch,
+      chunk: chunk.chunk, length: UInt32(chunk.length), root: chunk.root, group: chunk.group,
+      groupEpoch: epoch,
       node: identity.node, store: identity.store)
     return .with {
       $0.node = identity.node.rawValue

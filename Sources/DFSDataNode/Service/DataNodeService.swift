@@ -29,7 +29,8 @@ final class DataNodeService: Sendable {
 
   init(
     identity: StoreIdentity, store: any ChunkStore, disk: BlockingThreads, membership: Membership,
-    transfers: TransferBoard, peers: PeerChannels, patience: TransferState.Patience, clock: NodeClock, logger: Logger
+    transfers: TransferBoard, peers: PeerChannels, patience: TransferState.Patience, clock: NodeClock,
+    logger: Logger
   ) {
     self.identity = identity
     self.store = store
@@ -54,7 +55,8 @@ final class DataNodeService: Sendable {
   func checkAddressee(_ node: UInt64) throws {
     guard node == identity.node.rawValue else {
       throw DFSError(
-        .stale, "this is node \(identity.node), not \(NodeID(rawValue: node)); ask the coordinator for its address",
+        .stale,
+        "this is node \(identity.node), not \(NodeID(rawValue: node)); ask the coordinator for its address",
         metadata: ["node": identity.node.description])
     }
   }
@@ -70,7 +72,8 @@ final class DataNodeService: Sendable {
     do {
       try await disk.run { [store] in try store.quarantine(chunk, in: group) }
     } catch {
-      logger.error("a bad replica could not be moved aside", metadata: ["chunk": "\(chunk)", "reason": "\(error)"])
+      logger.error(
+        "a bad replica could not be moved aside", metadata: ["chunk": "\(chunk)", "reason": "\(error)"])
     }
   }
 }

@@ -43,12 +43,15 @@ extension DataNodeService {
   /// Marks a reader whose expectation differs from a replica that is sound in itself.
   private static let otherRoot = "other_root"
 
-  private static func blocks(of request: WireReadChunkRequest, in chunk: ChunkDescription) throws -> Range<Int> {
+  private static func blocks(of request: WireReadChunkRequest, in chunk: ChunkDescription) throws -> Range<
+    Int
+  > {
     let offset = Int(request.offset)
     let end = request.length == 0 ? chunk.length : offset + Int(request.length)
     guard offset < chunk.length, end <= chunk.length else {
       throw DFSError(
-        .invalidArgument, "bytes \(offset) to \(end) are outside of chunk \(chunk.chunk), which has \(chunk.length)",
+        .invalidArgument,
+        "bytes \(offset) to \(end) are outside of chunk \(chunk.chunk), which has \(chunk.length)",
         metadata: ["length": String(chunk.length)])
     }
     return offset / Block.size..<Block.count(of: end)
@@ -79,7 +82,9 @@ extension DataNodeService {
 
   private func next(after window: Window, of source: any ChunkReader) async throws -> Window? {
     guard window.blocks.upperBound < window.end else { return nil }
-    return try await disk.run { try Window(window.blocks.upperBound..<window.end, of: source, within: window.end) }
+    return try await disk.run {
+      try Window(window.blocks.upperBound..<window.end, of: source, within: window.end)
+    }
   }
 
   /// Runs `body`; a replica that proves bad on the way is moved aside and reported.
@@ -148,7 +153,8 @@ private struct Window: Sendable {
     guard let file, let region = source.fileRegion(piece) else {
       throw DFSError(.internal, "chunk \(source.description.chunk) lost its file while it was read")
     }
-    return .file(FileRegion(fileHandle: file, readerIndex: region.offset, endIndex: region.offset + region.length))
+    return .file(
+      FileRegion(fileHandle: file, readerIndex: region.offset, endIndex: region.offset + region.length))
   }
 }
 

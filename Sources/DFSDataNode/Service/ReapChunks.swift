@@ -10,7 +10,8 @@ extension DataNodeService {
     let epoch = try Epoch(request.epoch)
     let total = request.chunks.reduce(UInt64(0)) { $0 + UInt64($1.count) }
     guard total <= Self.mostChunks else {
-      throw DFSError(.invalidArgument, "an order to reap names at most \(Self.mostChunks) chunks, not \(total)")
+      throw DFSError(
+        .invalidArgument, "an order to reap names at most \(Self.mostChunks) chunks, not \(total)")
     }
     for run in request.chunks where run.firstIndex.addingReportingOverflow(run.count).overflow {
       throw DFSError(.invalidArgument, "the indices of inode \(InodeID(rawValue: run.inode)) pass 32 bits")

@@ -7,7 +7,8 @@ import DFSWire
 /// the other members as it arrives. A forwarded transfer is the same thing without others.
 extension DataNodeService {
   func writeChunk(
-    _ reader: MessageReader<WriteChunkPart>, _ writer: MessageWriter<WireWriteChunkResponse>, _ context: CallContext
+    _ reader: MessageReader<WriteChunkPart>, _ writer: MessageWriter<WireWriteChunkResponse>,
+    _ context: CallContext
   ) async throws {
     guard case .open(let open)? = try await reader.next() else {
       throw DFSError(.invalidArgument, "a transfer begins with its opening")
@@ -50,7 +51,8 @@ extension DataNodeService {
       throw DFSError(.invalidArgument, "a chunk has 1 byte to 64 MiB, not \(open.maxLength)")
     }
     if open.hasLength, !(1...open.maxLength).contains(open.length) {
-      throw DFSError(.invalidArgument, "chunk \(chunk) of \(open.length) bytes passes its limit of \(open.maxLength)")
+      throw DFSError(
+        .invalidArgument, "chunk \(chunk) of \(open.length) bytes passes its limit of \(open.maxLength)")
     }
     guard open.forwardTo.count < Self.mostMembers else {
       throw DFSError(.invalidArgument, "a group has at most \(Self.mostMembers) members")
@@ -67,7 +69,9 @@ extension DataNodeService {
 
   // MARK: The sender's frames
 
-  private func receive(_ reader: MessageReader<WriteChunkPart>, _ plan: ChunkPlan, for transfer: Transfer) async {
+  private func receive(_ reader: MessageReader<WriteChunkPart>, _ plan: ChunkPlan, for transfer: Transfer)
+    async
+  {
     var order = PieceOrder(chunk: plan.chunk, maxLength: plan.length ?? plan.largestLength)
     do {
       while let part = try await reader.next() {
@@ -98,7 +102,8 @@ extension DataNodeService {
           logger.warning(
             "a chunk has a replica less",
             metadata: [
-              "chunk": "\(transfer.chunk)", "node": "\(NodeID(rawValue: failure.node))", "reason": "\(failure.message)",
+              "chunk": "\(transfer.chunk)", "node": "\(NodeID(rawValue: failure.node))",
+              "reason": "\(failure.message)",
             ])
         }
         return try await writer.write(

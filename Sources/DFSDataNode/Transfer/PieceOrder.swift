@@ -18,7 +18,9 @@ struct PieceOrder {
   /// Throws `.invalidArgument` for a piece that does not follow the one before.
   mutating func admit(_ piece: ChunkPiece) throws {
     let count = piece.payload.byteCount
-    guard piece.offset == length else { throw refuse("has a piece at \(piece.offset) where \(length) was due") }
+    guard piece.offset == length else {
+      throw refuse("has a piece at \(piece.offset) where \(length) was due")
+    }
     guard length % Block.size == 0 else { throw refuse("goes on after a short block") }
     guard length + count <= maxLength else { throw refuse("is longer than \(maxLength) bytes") }
     guard piece.leaves.readableBytes == Block.count(of: count) * Digest.byteCount else {
@@ -30,7 +32,9 @@ struct PieceOrder {
   /// Throws `.invalidArgument` unless `finish` names the length of what came.
   func check(_ finish: WireWriteChunkFinish) throws {
     guard length > 0 else { throw refuse("is empty") }
-    guard Int(finish.length) == length else { throw refuse("has \(length) bytes, its end says \(finish.length)") }
+    guard Int(finish.length) == length else {
+      throw refuse("has \(length) bytes, its end says \(finish.length)")
+    }
   }
 
   private func refuse(_ why: String) -> DFSError {

@@ -60,7 +60,9 @@ final class Transfer: Sendable {
 
     /// Lets go of the frames that every member that takes part has taken.
     mutating func trim() {
-      let needed = decisions.members.indices.filter { decisions.members[$0].outcome.isRunning }.map { taken[$0] }.min()
+      let needed = decisions.members.indices.filter { decisions.members[$0].outcome.isRunning }.map {
+        taken[$0]
+      }.min()
       let upTo = needed ?? firstPart + parts.count
       guard upTo > firstPart else { return }
       parts.removeFirst(upTo - firstPart)

@@ -52,7 +52,9 @@ final class TransferBoard: Sendable {
   func begin(_ make: (_ suspects: Set<NodeID>) -> Transfer) throws -> Transfer {
     let now = clock.now()
     let transfer = try state.withLockedValue { state in
-      guard !state.isClosed else { throw DFSError(.unavailable, "this node is stopping; write to another one") }
+      guard !state.isClosed else {
+        throw DFSError(.unavailable, "this node is stopping; write to another one")
+      }
       guard state.running.count < limits.transfers else {
         throw DFSError(.exhausted, "\(limits.transfers) transfers run on this node; write to another one")
       }

@@ -112,7 +112,8 @@ struct TransferState {
     guard count <= received else {
       return fail(
         index,
-        DFSError(.internal, "node \(members[index].node) acknowledged \(count) of \(received) bytes of \(chunk)"))
+        DFSError(
+          .internal, "node \(members[index].node) acknowledged \(count) of \(received) bytes of \(chunk)"))
     }
     members[index].heard = now
     guard count > members[index].received else { return }
@@ -209,7 +210,9 @@ struct TransferState {
     let telling: [DFSError.Code] = [.corrupt, .invalidArgument, .alreadyExists, .stale, .exhausted]
     let codes = failures.map(\.1.code)
     let code = telling.first(where: codes.contains) ?? .unavailable
-    guard members.count > 1 else { return failures.first?.1 ?? DFSError(code, "the transfer of \(chunk) failed") }
+    guard members.count > 1 else {
+      return failures.first?.1 ?? DFSError(code, "the transfer of \(chunk) failed")
+    }
     let reasons = failures.map { "node \($0.0): \($0.1)" }.joined(separator: "; ")
     return DFSError(
       code, "chunk \(chunk) cannot get \(needed) replicas: \(reasons)",

@@ -36,7 +36,8 @@ struct ChunkSample: Sendable {
         leafBytes.writeBytes(leaf.bytes)
       }
       return ChunkPiece(
-        offset: UInt32(start), checksums: checksums, leaves: leafBytes, payload: .bytes(ByteBuffer(bytes: part)))
+        offset: UInt32(start), checksums: checksums, leaves: leafBytes,
+        payload: .bytes(ByteBuffer(bytes: part)))
     }
   }
 

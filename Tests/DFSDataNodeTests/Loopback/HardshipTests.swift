@@ -56,7 +56,9 @@ private final class TroubledFile: OpenFile {
   }
   func length() throws -> Int { try real.length() }
   func sync() throws {
-    if trouble.withLockedValue({ $0.failsSync }) { throw DFSError(.outcomeUnknown, "the sync failed, for a test") }
+    if trouble.withLockedValue({ $0.failsSync }) {
+      throw DFSError(.outcomeUnknown, "the sync failed, for a test")
+    }
     try real.sync()
   }
   func startWriteback(_ range: Range<Int>) { real.startWriteback(range) }
@@ -72,7 +74,9 @@ private final class TroubledFile: OpenFile {
       let sample = ChunkSample(inode: 70, length: 1 << 20, seed: 50)
       _ = try await node.write(sample)
       disk.trouble.withLockedValue { $0.free = .mib(1) }
-      let error = await #expect(throws: DFSError.self) { try await node.write(ChunkSample(length: 1 << 20, seed: 51)) }
+      let error = await #expect(throws: DFSError.self) {
+        try await node.write(ChunkSample(length: 1 << 20, seed: 51))
+      }
       #expect(error?.code == .exhausted)
       let told = await eventually {
         coordinator.record.withLockedValue { $0.heartbeats[node.id.rawValue].map { !$0.writable } ?? false }
@@ -105,7 +109,9 @@ private final class TroubledFile: OpenFile {
       disk.trouble.withLockedValue { $0.failsSync = true }
       await #expect(throws: DFSError.self) { try await node.write(ChunkSample(length: 1 << 20, seed: 53)) }
       disk.trouble.withLockedValue { $0.failsSync = false }
-      let later = await #expect(throws: DFSError.self) { try await node.write(ChunkSample(length: 1 << 20, seed: 54)) }
+      let later = await #expect(throws: DFSError.self) {
+        try await node.write(ChunkSample(length: 1 << 20, seed: 54))
+      }
       #expect(later?.code == .unavailable)
       #expect(try await node.read(good) == good.bytes)
       let told = await eventually {
@@ -172,7 +178,9 @@ private final class TroubledFile: OpenFile {
         }
         defer { group.cancelAll() }
         #expect(await eventually { held.withLockedValue { $0 } == 2 })
-        return await #expect(throws: DFSError.self) { try await node.write(ChunkSample(length: 1000, seed: 57)) }
+        return await #expect(throws: DFSError.self) {
+          try await node.write(ChunkSample(length: 1000, seed: 57))
+        }
       }
       #expect(error?.code == .exhausted)
     }
@@ -222,9 +230,12 @@ private final class TroubledFile: OpenFile {
           var message = ByteBuffer(bytes: random.bytes(Int.random(in: 0...200, using: &random)))
           if Bool.random(using: &random) {
             message = valid.head
-            message.setInteger(UInt8.random(in: 0...255, using: &random), at: Int.random(in: 0..<message.writerIndex, using: &random))
+            message.setInteger(
+              UInt8.random(in: 0...255, using: &random),
+              at: Int.random(in: 0..<message.writerIndex, using: &random))
           }
-          _ = try? await node.channel.call(call, options: .init(timeout: .seconds(5))) { [message] writer, reader in
+          _ = try? await node.channel.call(call, options: .init(timeout: .seconds(5))) {
+            [message] writer, reader in
             try await writer.write(message)
             try await writer.write(message)
             try await writer.finish()

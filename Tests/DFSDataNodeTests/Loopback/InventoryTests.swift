@@ -36,7 +36,9 @@ import Testing
   @Test func `an inventory comes in pages, in order of id`() async throws {
     try await NodeCluster.with(1) { cluster, _ in
       let node = await cluster.nodes[0]
-      let samples = (0..<7).map { ChunkSample(inode: 40 + UInt64($0 % 3), index: UInt32($0), length: $0 == 4 ? 400_000 : 900, seed: 30) }
+      let samples = (0..<7).map {
+        ChunkSample(inode: 40 + UInt64($0 % 3), index: UInt32($0), length: $0 == 4 ? 400_000 : 900, seed: 30)
+      }
       for sample in samples { _ = try await node.write(sample) }
       var found: [ChunkID] = []
       var more = true

@@ -47,7 +47,9 @@ import Testing
     await cluster.stop(coordinator)
   }
 
-  @Test func `a foreign cluster, an earlier epoch and metadata that went backwards are not obeyed`() async throws {
+  @Test func `a foreign cluster, an earlier epoch and metadata that went backwards are not obeyed`()
+    async throws
+  {
     let cluster = try NodeCluster()
     var script = ScriptedCoordinator.Script()
     script.epoch = Epoch(incarnation: 1, term: 3)
@@ -79,8 +81,11 @@ import Testing
       let node = await cluster.nodes[0]
       _ = try await node.write(ChunkSample(length: 1 << 20, seed: 41))
       let told = await eventually {
-        guard let beat = coordinator.record.withLockedValue({ $0.heartbeats[node.id.rawValue] }) else { return false }
-        return beat.chunks == 1 && beat.storedBytes >= 1 << 20 && beat.writable && beat.capacityBytes > beat.freeBytes
+        guard let beat = coordinator.record.withLockedValue({ $0.heartbeats[node.id.rawValue] }) else {
+          return false
+        }
+        return beat.chunks == 1 && beat.storedBytes >= 1 << 20 && beat.writable
+          && beat.capacityBytes > beat.freeBytes
       }
       #expect(told)
     }
@@ -97,7 +102,8 @@ import Testing
         try await writer.write(.data(pieces[0]))
         while let answer = try await reader.next() { if case .received(1 << 20)? = answer.part { break } }
         node.server.stop()
-        #expect(await eventually { coordinator.record.withLockedValue { $0.stopped.contains(node.id.rawValue) } })
+        #expect(
+          await eventually { coordinator.record.withLockedValue { $0.stopped.contains(node.id.rawValue) } })
         try await writer.write(.data(pieces[1]))
         try await writer.write(.finish(sample.finish))
         while let answer = try await reader.next() {

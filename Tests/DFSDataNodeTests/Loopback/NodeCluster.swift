@@ -131,7 +131,9 @@ actor NodeCluster {
 }
 
 extension NodeCluster.Node {
-  func opening(of sample: ChunkSample, to others: [WireNodeAddress] = [], epoch: UInt64 = 1) -> WireWriteChunkOpen {
+  func opening(of sample: ChunkSample, to others: [WireNodeAddress] = [], epoch: UInt64 = 1)
+    -> WireWriteChunkOpen
+  {
     .with {
       $0.chunk = WireChunkId(sample.chunk)
       $0.group = 7
@@ -156,12 +158,16 @@ extension NodeCluster.Node {
   }
 
   /// Writes a chunk and counts its receipts.
-  func receipts(for sample: ChunkSample, to others: [WireNodeAddress] = [], epoch: UInt64 = 1) async throws -> Int {
+  func receipts(for sample: ChunkSample, to others: [WireNodeAddress] = [], epoch: UInt64 = 1) async throws
+    -> Int
+  {
     try await write(sample, to: others, epoch: epoch).receipts.count
   }
 
   func send(_ parts: [WriteChunkPart]) async throws -> WireWriteChunkResult {
-    try await channel.call(DataNodeMethods.writeChunk, options: .init(timeout: .seconds(30), waitForReady: true)) {
+    try await channel.call(
+      DataNodeMethods.writeChunk, options: .init(timeout: .seconds(30), waitForReady: true)
+    ) {
       writer, reader in
       async let sending: Void = {
         for part in parts { try await writer.write(part) }
@@ -193,7 +199,9 @@ extension NodeCluster.Node {
     return try await channel.call(
       DataNodeMethods.readChunk, request, options: .init(timeout: .seconds(30), waitForReady: true)
     ) { reader in
-      guard case .header(let header)? = try await reader.next() else { throw DFSError(.internal, "no header") }
+      guard case .header(let header)? = try await reader.next() else {
+        throw DFSError(.internal, "no header")
+      }
       let leaves = withoutLeaves ? sample.leaves : ByteBuffer(bytes: header.leaves).digests
       guard MerkleTree.root(of: leaves) == sample.root else { throw DFSError(.corrupt, "leaves") }
       var bytes: [UInt8] = []
@@ -225,7 +233,8 @@ extension NodeCluster.Node {
     let found = FileManager.default.enumerator(atPath: directory)?.allObjects as? [String] ?? []
     return found.filter { path in
       var isDirectory: ObjCBool = false
-      return path.contains(part) && FileManager.default.fileExists(atPath: "\(directory)/\(path)", isDirectory: &isDirectory)
+      return path.contains(part)
+        && FileManager.default.fileExists(atPath: "\(directory)/\(path)", isDirectory: &isDirectory)
         && !isDirectory.boolValue
     }
   }

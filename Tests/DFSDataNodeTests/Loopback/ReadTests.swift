@@ -22,8 +22,10 @@ import Testing
           let count = Int.random(in: 1...length - offset, using: &random)
           let first = offset / Block.size * Block.size
           let end = min(length, (offset + count + Block.size - 1) / Block.size * Block.size)
-          let got = try await node.read(sample, offset: offset, length: count, withoutLeaves: Bool.random(using: &random))
-          #expect(got == Array(sample.bytes[first..<end]), "seed \(random.seed), \(offset) + \(count) of \(length)")
+          let got = try await node.read(
+            sample, offset: offset, length: count, withoutLeaves: Bool.random(using: &random))
+          #expect(
+            got == Array(sample.bytes[first..<end]), "seed \(random.seed), \(offset) + \(count) of \(length)")
         }
       }
     }
@@ -35,10 +37,14 @@ import Testing
       let sample = ChunkSample(length: 300_000, seed: 20)
       _ = try await node.write(sample)
       for (offset, length) in [(300_000, 0), (299_999, 2), (0, 300_001), (Int(UInt32.max), Int(UInt32.max))] {
-        let error = await #expect(throws: DFSError.self) { try await node.read(sample, offset: offset, length: length) }
+        let error = await #expect(throws: DFSError.self) {
+          try await node.read(sample, offset: offset, length: length)
+        }
         #expect(error?.code == .invalidArgument)
       }
-      let unknown = await #expect(throws: DFSError.self) { try await node.read(ChunkSample(length: 5, seed: 21)) }
+      let unknown = await #expect(throws: DFSError.self) {
+        try await node.read(ChunkSample(length: 5, seed: 21))
+      }
       #expect(unknown?.code == .notFound)
     }
   }

@@ -39,7 +39,8 @@ final class ScriptedCoordinator: Sendable {
   }
 
   static func start(
-    _ script: Script = Script(), on endpoint: Endpoint = Endpoint(host: "127.0.0.1", port: 0), loops: NetworkLoops,
+    _ script: Script = Script(), on endpoint: Endpoint = Endpoint(host: "127.0.0.1", port: 0),
+    loops: NetworkLoops,
     security: (any ChannelSecurity)? = nil
   ) async throws -> ScriptedCoordinator {
     let holder = NIOLockedValueBox<ScriptedCoordinator?>(nil)
@@ -107,11 +108,15 @@ final class ScriptedCoordinator: Sendable {
 }
 
 extension Duration {
-  var milliseconds: UInt64 { UInt64(components.seconds * 1000 + components.attoseconds / 1_000_000_000_000_000) }
+  var milliseconds: UInt64 {
+    UInt64(components.seconds * 1000 + components.attoseconds / 1_000_000_000_000_000)
+  }
 }
 
 /// Waits until `condition` holds; false after `limit`. For what happens on other machines' time only.
-func eventually(within limit: Duration = .seconds(8), _ condition: () async throws -> Bool) async rethrows -> Bool {
+func eventually(within limit: Duration = .seconds(8), _ condition: () async throws -> Bool) async rethrows
+  -> Bool
+{
   let end = ContinuousClock.now.advanced(by: limit)
   while ContinuousClock.now < end {
     if try await condition() { return true }

@@ -53,7 +53,9 @@ import Testing
         #expect(result.receipts.count == 2)
       }
       let other = ChunkSample(inode: 5, length: 300_000, seed: 4)
-      let error = await #expect(throws: DFSError.self) { try await nodes[0].write(other, to: [nodes[1].address]) }
+      let error = await #expect(throws: DFSError.self) {
+        try await nodes[0].write(other, to: [nodes[1].address])
+      }
       #expect(error?.code == .alreadyExists)
       #expect(try await nodes[1].read(sample) == sample.bytes)
     }
@@ -83,7 +85,8 @@ import Testing
           try await nodes[0].write(ChunkSample(length: 1000, seed: seed), to: [nodes[1].address])
         }
       }
-      let again = try await cluster.start([coordinator.endpoint], in: nodes[1].directory) { [endpoint = nodes[1].endpoint] in
+      let again = try await cluster.start([coordinator.endpoint], in: nodes[1].directory) {
+        [endpoint = nodes[1].endpoint] in
         $0.listen = endpoint
       }
       #expect(await again.server.joined())
@@ -116,7 +119,8 @@ import Testing
       var router = RPCRouter()
       router.handle(DataNodeMethods.writeChunk) { _, _, _ in try await Task.sleep(for: .seconds(60)) }
       let stalled = RPCServer(
-        router: router, configuration: .init(listen: [Endpoint(host: "127.0.0.1", port: 0)]), loops: cluster.loops,
+        router: router, configuration: .init(listen: [Endpoint(host: "127.0.0.1", port: 0)]),
+        loops: cluster.loops,
         logger: cluster.logger)
       let endpoint = try await stalled.start()[0]
       let member = WireNodeAddress.with {
@@ -186,7 +190,9 @@ import Testing
     }
   }
 
-  @Test func `a wrong node, an old group epoch and a missing lease are refused before the first byte`() async throws {
+  @Test func `a wrong node, an old group epoch and a missing lease are refused before the first byte`()
+    async throws
+  {
     try await NodeCluster.with(1) { cluster, coordinator in
       let node = await cluster.nodes[0]
       let sample = ChunkSample(length: 1000, seed: 10)
@@ -201,7 +207,9 @@ import Testing
 
       coordinator.script.withLockedValue { $0.groupEpochs = [GroupID(rawValue: 7): GroupEpoch(rawValue: 6)] }
       let refused = await eventually {
-        do { _ = try await node.write(sample, epoch: 5) } catch { return (error as? DFSError)?.code == .stale }
+        do { _ = try await node.write(sample, epoch: 5) } catch {
+          return (error as? DFSError)?.code == .stale
+        }
         return false
       }
       #expect(refused)
@@ -215,7 +223,9 @@ import Testing
     }
   }
 
-  @Test func `a node that lost its coordinator refuses new writes after half its lease and goes on reading`() async throws {
+  @Test func `a node that lost its coordinator refuses new writes after half its lease and goes on reading`()
+    async throws
+  {
     let cluster = try NodeCluster()
     let coordinator = try await ScriptedCoordinator.start(
       .init(lease: .milliseconds(1000)), loops: cluster.loops)
@@ -235,7 +245,9 @@ import Testing
     await cluster.stop(coordinator)
   }
 
-  @Test func `bytes that fail their checksum, a wrong root and a wrong length are refused and leave nothing`() async throws {
+  @Test func `bytes that fail their checksum, a wrong root and a wrong length are refused and leave nothing`()
+    async throws
+  {
     try await NodeCluster.with(2) { cluster, _ in
       let nodes = await cluster.nodes
       let sample = ChunkSample(length: 700_000, seed: 13)
@@ -246,8 +258,18 @@ import Testing
           piece.payload = .bytes(payload)
           parts[1] = .data(piece)
         },
-        { parts in parts[parts.count - 1] = .finish(.with { $0.length = 700_000; $0.root = Data(repeating: 3, count: 32) }) },
-        { parts in parts[parts.count - 1] = .finish(.with { $0.length = 699_999; $0.root = sample.root.wire }) },
+        { parts in
+          parts[parts.count - 1] = .finish(
+            .with {
+              $0.length = 700_000; $0.root = Data(repeating: 3, count: 32)
+            })
+        },
+        { parts in
+          parts[parts.count - 1] = .finish(
+            .with {
+              $0.length = 699_999; $0.root = sample.root.wire
+            })
+        },
         { parts in parts.swapAt(1, 2) },
         { parts in parts.removeLast() },
         { parts in parts.insert(parts[0], at: 1) },
