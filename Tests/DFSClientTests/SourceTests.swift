@@ -95,6 +95,18 @@ struct SourceTests {
     #expect(parts.map(\.count) == [131_072, 68_928] && parts.joined().elementsEqual(bytes))
   }
 
+  @Test func `a pipe that gives nothing for a while is waited for without holding a thread`() async throws {
+    let pipe = Pipe()
+    let file = LocalFile(borrowing: pipe.fileHandleForReading.fileDescriptor, name: "pipe")
+    var buffer = ByteBuffer()
+    #expect(try !file.readAvailable(into: &buffer, count: 100, wait: 1))
+    try pipe.fileHandleForWriting.write(contentsOf: Data(repeating: 7, count: 150))
+    #expect(try file.readAvailable(into: &buffer, count: 100, wait: 1) && buffer.readableBytes == 100)
+    #expect(try file.readAvailable(into: &buffer, count: 100, wait: 1) && buffer.readableBytes == 150)
+    try pipe.fileHandleForWriting.close()
+    #expect(try file.readAvailable(into: &buffer, count: 100, wait: 1) && buffer.readableBytes == 150)
+  }
+
   @Test func `a temporary file is gone when it is discarded, and has mode and time when published`() throws {
     let directory = try TemporaryDirectory()
     let path = directory.path + "/out"

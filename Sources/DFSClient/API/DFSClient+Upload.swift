@@ -98,10 +98,13 @@ extension ClusterConnection {
     StreamSource(
       threads: threads, budget: configuration.memoryBudget, spoolDirectory: configuration.spoolDirectory
     ) { [threads] count in
-      try await threads.run {
-        var buffer = ByteBuffer()
-        _ = try file.readNext(into: &buffer, count: count)
-        return buffer
+      // A read that waits for a person or a program can not be interrupted, so it only ever waits a little.
+      while true {
+        let bytes: ByteBuffer? = try await threads.run {
+          var buffer = ByteBuffer()
+          return try file.readAvailable(into: &buffer, count: count, wait: 250) ? buffer : nil
+        }
+        if let bytes { return bytes }
       }
     }
   }

@@ -77,6 +77,29 @@ final class LocalFile: Sendable {
     }
   }
 
+  /// Appends what is there now, up to `count` bytes, after waiting for the first of them for at most `wait`
+  /// milliseconds. False when nothing came; true without a byte at the end.
+  func readAvailable(into buffer: inout ByteBuffer, count: Int, wait: Int32) throws -> Bool {
+    guard try isReadable(within: wait) else { return false }
+    var rest = count
+    repeat {
+      let got = try collect(into: &buffer, count: rest) { space, done in
+        // One read at a time, for a second one might wait.
+        done == 0 ? Foundation.read(descriptor, space.baseAddress, space.count) : 0
+      }
+      if got == 0 { break }
+      rest -= got
+    } while try rest > 0 && isReadable(within: 0)
+    return true
+  }
+
+  private func isReadable(within wait: Int32) throws -> Bool {
+    var request = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+    let ready = poll(&request, 1, wait)
+    guard ready >= 0 || errno == EINTR else { throw Self.failure(errno, path, "read") }
+    return ready > 0
+  }
+
   private func collect(
     into buffer: inout ByteBuffer, count: Int, _ read: (UnsafeMutableRawBufferPointer, Int) -> Int
   ) throws -> Int {
