@@ -3,8 +3,9 @@ import DFSCore
 import DFSCrypto
 import Synchronization
 
-/// Writes one chunk. Keeps a small one (256 KiB by default) in memory; with the first byte more it becomes a file, and the
-/// kernel is asked to begin writing every MiB, so that the sync at the end finds little left to do.
+/// Writes one chunk. Keeps a small one (256 KiB by default) in memory; with the first byte more it becomes a
+/// file, and the kernel is asked to begin writing every MiB, so that the sync at the end finds little left to
+/// do.
 final class LocalChunkWriter: ChunkWriter {
   private static let writebackStep = 1 << 20
 

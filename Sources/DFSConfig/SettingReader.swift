@@ -2,8 +2,8 @@ import DFSCore
 
 /// Takes values out of the layers key by key and collects what is wrong instead of stopping at the first.
 ///
-/// A key whose text is bad gives its default, so that the checks across keys still run; the caller must not use
-/// the result when there are problems.
+/// A key whose text is bad gives its default, so that the checks across keys still run; the caller must not
+/// use the result when there are problems.
 struct SettingReader {
   private let layers: SettingLayers
   private(set) var problems: [SettingProblem]

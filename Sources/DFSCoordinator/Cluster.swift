@@ -16,7 +16,8 @@ package final class Cluster: Sendable {
     package var chunkCounts: [GroupID: UInt64] = [:]
     /// What was worked out of the above and holds while the stamp is the same.
     fileprivate var summary: (stamp: Stamp, value: GroupSummary)?
-    fileprivate var allocators: [UInt8: (stamp: Stamp, madeAt: ContinuousClock.Instant, value: ChunkAllocator)] = [:]
+    fileprivate var allocators:
+      [UInt8: (stamp: Stamp, madeAt: ContinuousClock.Instant, value: ChunkAllocator)] = [:]
   }
 
   /// Changes with every row, and with every node's life.

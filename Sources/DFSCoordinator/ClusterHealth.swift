@@ -74,15 +74,19 @@ struct ClusterHealth: Sendable {
   /// Sentences for a person, most urgent first.
   func warnings(policy: PlacementPolicy) -> [String] {
     var warnings: [String] = []
-    func add(_ condition: Bool, _ text: @autoclosure () -> String) { if condition { warnings.append(text()) } }
+    func add(_ condition: Bool, _ text: @autoclosure () -> String) {
+      if condition { warnings.append(text()) }
+    }
     add(
       groups.unreadable > 0,
-      "\(groups.unreadable) of \(groups.groups) groups have no reachable full copy: reads of their chunks fail")
+      "\(groups.unreadable) of \(groups.groups) groups have no reachable full copy: reads of their chunks fail"
+    )
     add(
       groups.unwritable > 0, "\(groups.unwritable) of \(groups.groups) groups have too few nodes for a write")
     add(
       braked > 0,
-      "\(braked) silent nodes are not given up, for too many would go at once: look at the network and the power")
+      "\(braked) silent nodes are not given up, for too many would go at once: look at the network and the power"
+    )
     add(badReplicas > 0, "\(badReplicas) bad replicas were found since the coordinator started")
     add(down > 0, "\(down) of \(count) nodes are down")
     add(out > 0, "\(out) of \(count) nodes are out")

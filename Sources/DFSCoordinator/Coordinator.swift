@@ -39,7 +39,8 @@ package struct Coordinator: Sendable {
     if counts.openUploads > 0 || counts.condemned > 0 { cluster.markUsed(table.groups.keys) }
 
     let service = CoordinatorService(
-      namespace: namespace, cluster: cluster, disk: disk, configuration: configuration, logger: logger, now: now)
+      namespace: namespace, cluster: cluster, disk: disk, configuration: configuration, logger: logger,
+      now: now)
     let channels = NodeChannels(
       cluster: cluster, configuration: configuration.channel, loops: loops, logger: logger)
     let health = HealthService()

@@ -10,9 +10,9 @@ import ServiceLifecycle
 
 /// A coordinator: one data directory, served to clients and datanodes.
 ///
-/// `start()` opens and binds, `run()` lives until it is cancelled, stopped, or its namespace can not go on; then it
-/// throws why. A stop is orderly: new calls are sent elsewhere, running ones finish within the grace. Nothing
-/// acknowledged depends on it: after `kill -9` the next start has it all.
+/// `start()` opens and binds, `run()` lives until it is cancelled, stopped, or its namespace can not go on;
+/// then it throws why. A stop is orderly: new calls are sent elsewhere, running ones finish within the grace.
+/// Nothing acknowledged depends on it: after `kill -9` the next start has it all.
 package final class CoordinatorServer: Service {
   private struct Running: Sendable {
     let directory: DataDirectory
@@ -40,8 +40,8 @@ package final class CoordinatorServer: Service {
     self.logger = logger
   }
 
-  /// Opens the data directory, takes leadership and begins to serve; returns the actual addresses. Call it at most
-  /// once; `run` does it when nobody has.
+  /// Opens the data directory, takes leadership and begins to serve; returns the actual addresses. Call it at
+  /// most once; `run` does it when nobody has.
   package func start() async throws -> [Endpoint] {
     try stage.withLockedValue { stage in
       guard case .idle = stage else { throw DFSError(.failedPrecondition, "a coordinator starts once") }
@@ -73,7 +73,11 @@ package final class CoordinatorServer: Service {
 
   /// Every background job and how it stands.
   package var jobs: [JobStatus] {
-    if case .started(let running) = stage.withLockedValue({ $0 }) { running.coordinator.jobs.status } else { [] }
+    if case .started(let running) = stage.withLockedValue({ $0 }) {
+      running.coordinator.jobs.status
+    } else {
+      []
+    }
   }
 
   private func open() async throws -> (Running, [Endpoint]) {

@@ -2,8 +2,8 @@ import DFSCore
 import Foundation
 import Glibc
 
-/// A coordinator's directory: a lock that only one process holds, a file that says what the directory is, and the
-/// database beneath it. The cluster's own identity is in the database.
+/// A coordinator's directory: a lock that only one process holds, a file that says what the directory is, and
+/// the database beneath it. The cluster's own identity is in the database.
 final class DataDirectory: Sendable {
   /// What stands in the identity file of this format.
   private static let identity = "dfs coordinator data, format 1\n"
@@ -12,8 +12,8 @@ final class DataDirectory: Sendable {
   /// Open for as long as this value lives: the kernel drops the lock when the process ends, however it does.
   private let lock: Int32
 
-  /// Makes the directory when it is missing. Throws `.failedPrecondition` when another process has it, when it
-  /// holds something else, or when its format is newer than this program's.
+  /// Makes the directory when it is missing. Throws `.failedPrecondition` when another process has it, when
+  /// it holds something else, or when its format is newer than this program's.
   init(_ path: String) throws {
     self.path = path
     do {
@@ -51,15 +51,19 @@ final class DataDirectory: Sendable {
       guard bytes == Data(identity.utf8) else {
         throw DFSError(
           .failedPrecondition,
-          "\(file) does not say that this is a coordinator's directory of format 1; give --data another directory")
+          "\(file) does not say that this is a coordinator's directory of format 1; give --data another directory"
+        )
       }
       return
     }
-    let others = try FileManager.default.contentsOfDirectory(atPath: path).filter { $0 != "lock" && $0 != ".identity.tmp" }
+    let others = try FileManager.default.contentsOfDirectory(atPath: path).filter {
+      $0 != "lock" && $0 != ".identity.tmp"
+    }
     guard others.isEmpty else {
       throw DFSError(
         .failedPrecondition,
-        "\(path) is not empty and has no identity file: it is no coordinator's directory; give --data another one")
+        "\(path) is not empty and has no identity file: it is no coordinator's directory; give --data another one"
+      )
     }
     try write(identity, to: file, in: path)
   }

@@ -1,7 +1,8 @@
 /// The one error that crosses module and process boundaries. Its code tells the caller what to do, its
 /// message tells a person what happened, to which object, and what to do next.
 public struct DFSError: Error, Sendable {
-  /// What the caller should do. Crosses the wire as a gRPC status plus the `reason` of `google.rpc.ErrorInfo`.
+  /// What the caller should do. Crosses the wire as a gRPC status plus the `reason` of
+  /// `google.rpc.ErrorInfo`.
   public enum Code: String, Sendable, CaseIterable {
     /// The request can never succeed as it is: correct it.
     case invalidArgument = "INVALID_ARGUMENT"

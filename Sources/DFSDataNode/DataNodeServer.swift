@@ -11,9 +11,9 @@ import ServiceLifecycle
 
 /// A datanode: one data directory, served to clients and peers, and kept in touch with the coordinator.
 ///
-/// `start()` opens and binds, `run()` lives until it is cancelled or its service group stops. A stop is orderly:
-/// the coordinator is told, no new transfers are taken, running ones finish within the grace. Nothing that was
-/// acknowledged depends on it: after `kill -9` the next start finds every durable chunk.
+/// `start()` opens and binds, `run()` lives until it is cancelled or its service group stops. A stop is
+/// orderly: the coordinator is told, no new transfers are taken, running ones finish within the grace.
+/// Nothing that was acknowledged depends on it: after `kill -9` the next start finds every durable chunk.
 package final class DataNodeServer: Service {
   /// How a datanode is set up; the defaults are those of `cluster.example.yaml`.
   package struct Configuration: Sendable {
@@ -78,8 +78,8 @@ package final class DataNodeServer: Service {
     self.fileSystem = fileSystem
   }
 
-  /// Opens the data directory and begins to serve; returns the actual address. Reads are served from now on, writes
-  /// once `run` has joined the cluster. Call it at most once; `run` does it when nobody has.
+  /// Opens the data directory and begins to serve; returns the actual address. Reads are served from now on,
+  /// writes once `run` has joined the cluster. Call it at most once; `run` does it when nobody has.
   package func start() async throws -> Endpoint {
     let node = try await DataNode.open(configuration, loops, clock, fileSystem, logger)
     stage.withLockedValue { $0 = .started(node) }

@@ -8,8 +8,8 @@ package enum LogSystem {
 
   /// Sends every logger's lines to standard error, from `level` on.
   ///
-  /// With no format, a terminal gets text and anything else JSON lines. `requestID` is asked at each line for the
-  /// id of the call that the current task serves.
+  /// With no format, a terminal gets text and anything else JSON lines. `requestID` is asked at each line for
+  /// the id of the call that the current task serves.
   package static func start(
     level: Logger.Level, format: LineLogHandler.Format? = nil, requestID: @escaping @Sendable () -> String?
   ) {

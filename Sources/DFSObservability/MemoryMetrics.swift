@@ -1,7 +1,8 @@
 package import Metrics
 import Synchronization
 
-/// Keeps every metric of the process in memory, so that `status`, `bench` and tests can read what was recorded.
+/// Keeps every metric of the process in memory, so that `status`, `bench` and tests can read what was
+/// recorded.
 ///
 /// The same label and dimensions always give the same series. At most `seriesLimit` series are kept; those
 /// made after that share one that is not shown, so a dimension that runs wild can not eat the memory.
@@ -69,7 +70,8 @@ package final class MemoryMetrics: MetricsFactory {
   package func destroyTimer(_ handler: any TimerHandler) { forget(handler) }
 }
 
-/// One series, whatever its kind: a counter adds, a gauge keeps the last value, a distribution counts by size.
+/// One series, whatever its kind: a counter adds, a gauge keeps the last value, a distribution counts by
+/// size.
 final class MetricSeries: CounterHandler, FloatingPointCounterHandler, MeterHandler, RecorderHandler,
   TimerHandler
 {

@@ -1,7 +1,7 @@
 /// Every metric of the product, in one place: `dfs_<role>_<noun>_<unit>`.
 ///
-/// Modules below the roles do not import this one and write the same names as literals; a repository test checks
-/// that each literal stands here, so an operator can trust this list.
+/// Modules below the roles do not import this one and write the same names as literals; a repository test
+/// checks that each literal stands here, so an operator can trust this list.
 package enum MetricNames {
   // Coordinator
   package static let coordinatorRoundSeconds = "dfs_coordinator_round_seconds"

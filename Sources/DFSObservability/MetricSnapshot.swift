@@ -48,8 +48,8 @@ package struct MetricSnapshot: Sendable {
   }
 }
 
-/// How many values fell where: eight buckets an octave, so a quantile is at most one eighth off. Timers record
-/// nanoseconds. Takes 4 KiB at most, however many values are added.
+/// How many values fell where: eight buckets an octave, so a quantile is at most one eighth off. Timers
+/// record nanoseconds. Takes 4 KiB at most, however many values are added.
 package struct Distribution: Sendable, Equatable {
   private static let perOctave = 8
   private static let octaves = 64

@@ -2,11 +2,12 @@ import Glibc
 
 /// Tells systemd (or anything that sets `NOTIFY_SOCKET`) that the service is ready, alive or stopping.
 ///
-/// The protocol of sd_notify(3): one datagram of `KEY=value` lines to a local socket. Every send is best effort
-/// and never blocks: a service must not fail because nobody listens.
+/// The protocol of sd_notify(3): one datagram of `KEY=value` lines to a local socket. Every send is best
+/// effort and never blocks: a service must not fail because nobody listens.
 package struct ServiceNotifier: Sendable {
   private let path: String
-  /// Half of what the service manager allows, as sd_watchdog_enabled(3) advises; `nil` when it does not watch.
+  /// Half of what the service manager allows, as sd_watchdog_enabled(3) advises; `nil` when it does not
+  /// watch.
   package let watchdogInterval: Duration?
 
   /// `nil` when nobody asked to be notified, or at an address that is no local socket.
@@ -53,8 +54,8 @@ package struct ServiceNotifier: Sendable {
     address.sun_family = sa_family_t(AF_UNIX)
     let bytes = Array(path.utf8)
     let start = MemoryLayout<sockaddr_un>.offset(of: \.sun_path) ?? 2
-    // SAFETY: `init` made sure that the path is shorter than `sun_path`; a leading "@" stands for the NUL of an
-    // abstract address.
+    // SAFETY: `init` made sure that the path is shorter than `sun_path`; a leading "@" stands for the NUL of
+    // an abstract address.
     withUnsafeMutableBytes(of: &address.sun_path) { field in
       field.copyBytes(from: bytes)
       if bytes[0] == UInt8(ascii: "@") { field[0] = 0 }

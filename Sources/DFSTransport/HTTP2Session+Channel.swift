@@ -112,8 +112,8 @@ extension HTTP2Session: ChannelInboundHandler {
   // MARK: - Timers
 
   /// Asks the timers what is due, and sets the alarm for the next time. Called whenever something may have
-  /// become due earlier than the alarm: at the start, when the connection is ready, when a client that was idle
-  /// (and sends no PING then) has a call again, and when a drain begins.
+  /// become due earlier than the alarm: at the start, when the connection is ready, when a client that was
+  /// idle (and sends no PING then) has a call again, and when a drain begins.
   func armTimer() {
     guard !isDead else { return }
     let now = Self.now()

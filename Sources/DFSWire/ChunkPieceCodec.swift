@@ -70,10 +70,14 @@ enum ChunkPieceCodec {
           piece.checksums.append(checksum)
         }
       case leavesTag:
-        guard let length = Int(exactly: value), let leaves = rest.readSlice(length: length) else { return nil }
+        guard let length = Int(exactly: value), let leaves = rest.readSlice(length: length) else {
+          return nil
+        }
         piece.leaves = leaves
       case payloadTag:
-        guard let length = Int(exactly: value), let payload = rest.readSlice(length: length) else { return nil }
+        guard let length = Int(exactly: value), let payload = rest.readSlice(length: length) else {
+          return nil
+        }
         piece.payload = .bytes(payload)
       default: return nil
       }

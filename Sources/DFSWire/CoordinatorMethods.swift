@@ -8,7 +8,8 @@ package enum CoordinatorMethods {
     path: "/dfs.v1.CoordinatorService/BeginUpload", retry: .whenSafe, request: .protobuf, response: .protobuf)
 
   package static let allocateChunks = UnaryMethod<WireAllocateChunksRequest, WireAllocateChunksResponse>(
-    path: "/dfs.v1.CoordinatorService/AllocateChunks", retry: .whenSafe, request: .protobuf, response: .protobuf)
+    path: "/dfs.v1.CoordinatorService/AllocateChunks", retry: .whenSafe, request: .protobuf,
+    response: .protobuf)
 
   package static let sealSegment = UnaryMethod<WireSealSegmentRequest, WireSealSegmentResponse>(
     path: "/dfs.v1.CoordinatorService/SealSegment", retry: .whenSafe, request: .protobuf, response: .protobuf)
@@ -17,13 +18,15 @@ package enum CoordinatorMethods {
     path: "/dfs.v1.CoordinatorService/RenewUpload", retry: .whenSafe, request: .protobuf, response: .protobuf)
 
   package static let commitUpload = UnaryMethod<WireCommitUploadRequest, WireCommitUploadResponse>(
-    path: "/dfs.v1.CoordinatorService/CommitUpload", retry: .whenSafe, request: .protobuf, response: .protobuf)
+    path: "/dfs.v1.CoordinatorService/CommitUpload", retry: .whenSafe, request: .protobuf, response: .protobuf
+  )
 
   package static let abortUpload = UnaryMethod<WireAbortUploadRequest, WireAbortUploadResponse>(
     path: "/dfs.v1.CoordinatorService/AbortUpload", retry: .whenSafe, request: .protobuf, response: .protobuf)
 
   package static let resumeUpload = UnaryMethod<WireResumeUploadRequest, WireResumeUploadResponse>(
-    path: "/dfs.v1.CoordinatorService/ResumeUpload", retry: .whenSafe, request: .protobuf, response: .protobuf)
+    path: "/dfs.v1.CoordinatorService/ResumeUpload", retry: .whenSafe, request: .protobuf, response: .protobuf
+  )
 
   package static let putInline = UnaryMethod<WirePutInlineRequest, WirePutInlineResponse>(
     path: "/dfs.v1.CoordinatorService/PutInline", retry: .whenSafe, request: .protobuf, response: .protobuf)
@@ -47,7 +50,8 @@ package enum CoordinatorMethods {
     path: "/dfs.v1.CoordinatorService/PinVersion", retry: .whenSafe, request: .protobuf, response: .protobuf)
 
   package static let makeDirectory = UnaryMethod<WireMakeDirectoryRequest, WireMakeDirectoryResponse>(
-    path: "/dfs.v1.CoordinatorService/MakeDirectory", retry: .whenSafe, request: .protobuf, response: .protobuf)
+    path: "/dfs.v1.CoordinatorService/MakeDirectory", retry: .whenSafe, request: .protobuf,
+    response: .protobuf)
 
   package static let rename = UnaryMethod<WireRenameRequest, WireRenameResponse>(
     path: "/dfs.v1.CoordinatorService/Rename", retry: .whenSafe, request: .protobuf, response: .protobuf)
@@ -56,13 +60,15 @@ package enum CoordinatorMethods {
     path: "/dfs.v1.CoordinatorService/Remove", retry: .whenSafe, request: .protobuf, response: .protobuf)
 
   package static let setAttributes = UnaryMethod<WireSetAttributesRequest, WireSetAttributesResponse>(
-    path: "/dfs.v1.CoordinatorService/SetAttributes", retry: .whenSafe, request: .protobuf, response: .protobuf)
+    path: "/dfs.v1.CoordinatorService/SetAttributes", retry: .whenSafe, request: .protobuf,
+    response: .protobuf)
 
   package static let getGroups = UnaryMethod<WireGetGroupsRequest, WireGetGroupsResponse>(
     path: "/dfs.v1.CoordinatorService/GetGroups", retry: .whenSafe, request: .protobuf, response: .protobuf)
 
   package static let reportReplicas = UnaryMethod<WireReportReplicasRequest, WireReportReplicasResponse>(
-    path: "/dfs.v1.CoordinatorService/ReportReplicas", retry: .whenSafe, request: .protobuf, response: .protobuf)
+    path: "/dfs.v1.CoordinatorService/ReportReplicas", retry: .whenSafe, request: .protobuf,
+    response: .protobuf)
 
   package static let getStatus = UnaryMethod<WireGetStatusRequest, WireGetStatusResponse>(
     path: "/dfs.v1.CoordinatorService/GetStatus", retry: .whenSafe, request: .protobuf, response: .protobuf)
@@ -71,7 +77,8 @@ package enum CoordinatorMethods {
     path: "/dfs.v1.CoordinatorService/ListNodes", retry: .whenSafe, request: .protobuf, response: .protobuf)
 
   package static let registerNode = UnaryMethod<WireRegisterNodeRequest, WireRegisterNodeResponse>(
-    path: "/dfs.v1.CoordinatorService/RegisterNode", retry: .whenSafe, request: .protobuf, response: .protobuf)
+    path: "/dfs.v1.CoordinatorService/RegisterNode", retry: .whenSafe, request: .protobuf, response: .protobuf
+  )
 
   package static let heartbeat = BidirectionalMethod<WireHeartbeatRequest, WireHeartbeatResponse>(
     path: "/dfs.v1.CoordinatorService/Heartbeat", retry: .never, request: .protobuf, response: .protobuf)

@@ -17,7 +17,8 @@ extension Marshaller<WriteChunkPart> {
   static let writeChunkPart = Marshaller(
     encode: { part in
       switch part {
-      case .open(let open): OutgoingMessage(head: try WireWriteChunkRequest.with { $0.open = open }.encoded(), body: .none)
+      case .open(let open):
+        OutgoingMessage(head: try WireWriteChunkRequest.with { $0.open = open }.encoded(), body: .none)
       case .data(let piece): OutgoingMessage(piece)
       case .finish(let finish):
         OutgoingMessage(head: try WireWriteChunkRequest.with { $0.finish = finish }.encoded(), body: .none)
@@ -74,7 +75,9 @@ extension ChunkPiece {
   }
 }
 
-private func decoding<Decoded: SwiftProtobuf.Message>(_ buffer: ByteBuffer, as type: Decoded.Type) throws -> Decoded {
+private func decoding<Decoded: SwiftProtobuf.Message>(_ buffer: ByteBuffer, as type: Decoded.Type) throws
+  -> Decoded
+{
   do {
     return try Decoded(decoding: buffer)
   } catch {

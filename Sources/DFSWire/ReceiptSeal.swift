@@ -24,7 +24,8 @@ package struct ReceiptSeal: Hashable, Sendable {
     self.store = store
   }
 
-  /// A tag with a version, then every field, big-endian and of fixed size: two different seals never have the same bytes.
+  /// A tag with a version, then every field, big-endian and of fixed size: two different seals never have the
+  /// same bytes.
   package var bytes: [UInt8] {
     var bytes = Array("dfs receipt 1".utf8)
     func append(_ value: some FixedWidthInteger) {

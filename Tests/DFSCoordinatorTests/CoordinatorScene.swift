@@ -10,8 +10,8 @@ import TestSupport
 
 @testable import DFSCoordinator
 
-/// A coordinator over a store in memory, served on a real socket, and a client of it. Its jobs do not run: a test
-/// takes their steps.
+/// A coordinator over a store in memory, served on a real socket, and a client of it. Its jobs do not run: a
+/// test takes their steps.
 final class CoordinatorScene: Sendable {
   let store: MemoryStore
   let loops: NetworkLoops
@@ -79,7 +79,9 @@ final class CoordinatorScene: Sendable {
   }
 
   /// Registers nodes 1 to `count`, each with a first heartbeat.
-  func join(_ count: Int, zone: (Int) -> String = { _ in "" }, address: String? = nil) async throws -> [ScriptedNode] {
+  func join(_ count: Int, zone: (Int) -> String = { _ in "" }, address: String? = nil) async throws
+    -> [ScriptedNode]
+  {
     var nodes: [ScriptedNode] = []
     for number in 1...count {
       var node = ScriptedNode(number)

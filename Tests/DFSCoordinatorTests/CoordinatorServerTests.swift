@@ -78,7 +78,8 @@ struct `A coordinator's process` {
     try Data("mine".utf8).write(to: URL(fileURLWithPath: directory.path + "/photo.jpg"))
     #expect(throws: DFSError.self) { try DataDirectory(directory.path) }
     let other = try TemporaryDirectory()
-    try Data("dfs coordinator data, format 2\n".utf8).write(to: URL(fileURLWithPath: other.path + "/identity"))
+    try Data("dfs coordinator data, format 2\n".utf8).write(
+      to: URL(fileURLWithPath: other.path + "/identity"))
     #expect(throws: DFSError.self) { try DataDirectory(other.path) }
     let empty = try TemporaryDirectory()
     do { _ = try DataDirectory(empty.path) }

@@ -23,12 +23,15 @@ struct `Hostile requests` {
     } catch { return (error as? DFSError)?.code }
   }
 
-  @Test func `random bytes to every method are refused or answered, and the coordinator goes on`() async throws {
+  @Test func `random bytes to every method are refused or answered, and the coordinator goes on`()
+    async throws
+  {
     try await CoordinatorScene.run { scene in
       _ = try await scene.join(3)
       var generator = SeededGenerator()
       print("seed \(generator.seed)")
-      for path in scene.coordinator.router.paths where path.hasPrefix("/dfs.v1.") && !path.hasSuffix("Heartbeat") {
+      for path in scene.coordinator.router.paths
+      where path.hasPrefix("/dfs.v1.") && !path.hasSuffix("Heartbeat") {
         let method = UnaryMethod<ByteBuffer, ByteBuffer>(
           path: path, retry: .never, request: Self.raw, response: Self.raw)
         for _ in 0..<40 {
@@ -50,7 +53,10 @@ struct `Hostile requests` {
       let commit = upload.commitRequest(try upload.sealedChunks(by: nodes), at: scene)
       let messages: [(String, ByteBuffer)] = [
         (CoordinatorMethods.commitUpload.path, try commit.encoded()),
-        (CoordinatorMethods.beginUpload.path, try ScriptedUpload.beginRequest("/b", at: scene, chunks: 9).encoded()),
+        (
+          CoordinatorMethods.beginUpload.path,
+          try ScriptedUpload.beginRequest("/b", at: scene, chunks: 9).encoded()
+        ),
         (CoordinatorMethods.registerNode.path, try nodes[0].registration.encoded()),
         (CoordinatorMethods.putInline.path, try scene.inlineRequest("/c", [1, 2]).encoded()),
       ]
@@ -60,7 +66,8 @@ struct `Hostile requests` {
         for _ in 0..<60 {
           var bytes = Array(message.readableBytesView)
           for _ in 0..<Int.random(in: 1...3, using: &generator) {
-            bytes[Int.random(in: 0..<bytes.count, using: &generator)] ^= 1 << UInt8.random(in: 0..<8, using: &generator)
+            bytes[Int.random(in: 0..<bytes.count, using: &generator)] ^=
+              1 << UInt8.random(in: 0..<8, using: &generator)
           }
           let code = await refusal(scene, method, ByteBuffer(bytes: bytes))
           #expect(code != .internal, "\(path) \(bytes)")
@@ -141,10 +148,13 @@ struct `Hostile requests` {
     for _ in 0..<2000 {
       var bytes = Array(ours.bytes)
       for _ in 0..<Int.random(in: 1...4, using: &generator) {
-        bytes[Int.random(in: 0..<bytes.count, using: &generator)] = UInt8.random(in: 0...255, using: &generator)
+        bytes[Int.random(in: 0..<bytes.count, using: &generator)] = UInt8.random(
+          in: 0...255, using: &generator)
       }
       bytes.removeLast(Int.random(in: 0...bytes.count, using: &generator))
-      do { _ = try ListToken(Data(bytes)) } catch let error as DFSError { #expect(error.code == .invalidArgument) }
+      do { _ = try ListToken(Data(bytes)) } catch let error as DFSError {
+        #expect(error.code == .invalidArgument)
+      }
     }
   }
 

@@ -11,7 +11,8 @@ import Testing
 extension CoordinatorScene {
   var reaper: ReapCondemned {
     ReapCondemned(
-      namespace: coordinator.namespace, cluster: coordinator.cluster, channels: coordinator.channels, disk: disk,
+      namespace: coordinator.namespace, cluster: coordinator.cluster, channels: coordinator.channels,
+      disk: disk,
       logger: Self.silence)
   }
 
@@ -44,7 +45,8 @@ struct `Jobs of a coordinator` {
         for node in 1...3 as ClosedRange<UInt64> {
           let orders = Set(datanodes.orders.filter { $0.node == node })
           #expect(orders.reduce(0) { $0 + $1.count } == 5)
-          #expect(orders.allSatisfy { $0.inode == file.inode && $0.epoch == scene.coordinator.namespace.epoch })
+          #expect(
+            orders.allSatisfy { $0.inode == file.inode && $0.epoch == scene.coordinator.namespace.epoch })
         }
       }
     }

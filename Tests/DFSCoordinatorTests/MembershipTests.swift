@@ -119,7 +119,9 @@ struct MembershipTests {
 
   @Test func `the brake holds when a whole configured zone of several nodes would go`() throws {
     var scene = Scene()
-    for node in 1...12 { try scene.register(scene.registration(UInt64(node), zone: node <= 2 ? "a" : "b\(node)")) }
+    for node in 1...12 {
+      try scene.register(scene.registration(UInt64(node), zone: node <= 2 ? "a" : "b\(node)"))
+    }
     _ = try scene.pass(200, beating: Array(3...12))
     #expect(scene.membership.present.count { $0.life == .out } == 1)
     #expect(scene.membership.present.count { $0.isHeldByBrake } == 1)

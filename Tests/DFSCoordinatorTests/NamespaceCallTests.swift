@@ -25,11 +25,15 @@ struct `Names at a coordinator` {
   @Test func `an inline file that is too long or damaged is refused`() async throws {
     try await CoordinatorScene.run { scene in
       let long = scene.inlineRequest("/a", [UInt8](repeating: 1, count: 4097))
-      var error = await #expect(throws: DFSError.self) { try await scene.call(CoordinatorMethods.putInline, long) }
+      var error = await #expect(throws: DFSError.self) {
+        try await scene.call(CoordinatorMethods.putInline, long)
+      }
       #expect(error?.metadata["inline_limit"] == "4096")
       var damaged = scene.inlineRequest("/a", [1, 2, 3])
       damaged.content = Data([1, 2, 4])
-      error = await #expect(throws: DFSError.self) { try await scene.call(CoordinatorMethods.putInline, damaged) }
+      error = await #expect(throws: DFSError.self) {
+        try await scene.call(CoordinatorMethods.putInline, damaged)
+      }
       #expect(error?.code == .corrupt)
       let status = try await scene.status()
       #expect(status.files == 0)
@@ -55,7 +59,8 @@ struct `Names at a coordinator` {
       make.makeParents = true
       make.replicas = 2
       let made = try await scene.call(CoordinatorMethods.makeDirectory, make)
-      #expect(made.attributes.type == .directory && made.attributes.replicas == 2 && made.attributes.mode == 0o755)
+      #expect(
+        made.attributes.type == .directory && made.attributes.replicas == 2 && made.attributes.mode == 0o755)
       for name in ["x", "y", "z"] { try await scene.putInline("/d/e/\(name)", [1]) }
       #expect(try await scene.list("/d").entries.map(\.path) == ["e"])
       #expect(try await scene.list("/d", recursive: true).entries.map(\.path) == ["e", "e/x", "e/y", "e/z"])
@@ -139,7 +144,9 @@ struct `Names at a coordinator` {
       request.precondition.ifRevision = first.revision
       let second = try await scene.call(CoordinatorMethods.putInline, request)
       request.requestID = scene.requestID()
-      error = await #expect(throws: DFSError.self) { try await scene.call(CoordinatorMethods.putInline, request) }
+      error = await #expect(throws: DFSError.self) {
+        try await scene.call(CoordinatorMethods.putInline, request)
+      }
       #expect(error?.code == .failedPrecondition)
       #expect(error?.metadata["revision"] == "\(second.attributes.revision)")
     }

@@ -45,7 +45,9 @@ private struct Scene {
     return changes
   }
 
-  func groups(_ replicas: UInt8) -> [PlacementGroup] { table.groups(replicas: replicas).compactMap { table[$0] } }
+  func groups(_ replicas: UInt8) -> [PlacementGroup] {
+    table.groups(replicas: replicas).compactMap { table[$0] }
+  }
   func loads(_ replicas: UInt8) -> [Int] {
     nodes.map { node in groups(replicas).count { $0.members.contains(node.node) } }
   }
@@ -97,7 +99,8 @@ struct GroupPlannerTests {
     #expect(abs(loads[4] - 2 * loads[0]) <= 6, "loads \(loads)")
   }
 
-  @Test func `two slots are never in one zone where there are enough zones, even when a zone is away`() throws {
+  @Test func `two slots are never in one zone where there are enough zones, even when a zone is away`() throws
+  {
     var scene = Scene()
     scene.join(6) { ["a", "b", "c"][$0 % 3] }
     _ = try scene.plan(replicas: 3)
@@ -110,7 +113,8 @@ struct GroupPlannerTests {
     #expect(late.allSatisfy { $0.slots.count { $0.state == .vacant } == 1 })
   }
 
-  @Test func `with fewer zones than replicas the members spread over the zones as evenly as they can`() throws {
+  @Test func `with fewer zones than replicas the members spread over the zones as evenly as they can`() throws
+  {
     var scene = Scene()
     scene.join(6) { $0 < 3 ? "a" : "b" }
     _ = try scene.plan(replicas: 3)
@@ -175,7 +179,8 @@ struct GroupPlannerTests {
     _ = try scene.plan(replicas: 3)
     for first in scene.nodes {
       for second in scene.nodes where first.node < second.node {
-        #expect(scene.groups(3).contains { $0.members.contains(first.node) && $0.members.contains(second.node) })
+        #expect(
+          scene.groups(3).contains { $0.members.contains(first.node) && $0.members.contains(second.node) })
       }
     }
   }
@@ -256,7 +261,8 @@ struct ChunkAllocatorTests {
     for index in 1...count where !silent.contains(index) {
       _ = try membership.heartbeat(
         NodeReport(
-          node: NodeID(rawValue: UInt64(index)), boot: BootID(rawValue: 1), capacity: .gib(1), free: .mib(500),
+          node: NodeID(rawValue: UInt64(index)), boot: BootID(rawValue: 1), capacity: .gib(1),
+          free: .mib(500),
           isWritable: !full.contains(index)), now: start + .seconds(20))
     }
     _ = membership.tick(now: start + .seconds(20))
@@ -317,7 +323,9 @@ struct ChunkAllocatorTests {
     let table = try table(7, replicas: 3, generator: &generator)
     let allocator = ChunkAllocator(policy: .standard, table: table, membership: try membership(7))
     var groups: Set<GroupID> = []
-    for _ in 0..<64 { groups.formUnion(try allocator.choose(8, keeping: groups, seed: 77, using: &generator)) }
+    for _ in 0..<64 {
+      groups.formUnion(try allocator.choose(8, keeping: groups, seed: 77, using: &generator))
+    }
     #expect(groups.count == ChunkAllocator.window)
   }
 
@@ -332,7 +340,8 @@ struct ChunkAllocatorTests {
         policy: .standard, table: table, membership: try membership(7, silent: silent))
       let avoided = Set(table.groups.keys.shuffled(using: &generator).prefix(40))
       let seed = generator.next()
-      named.formUnion(try allocator.choose(8, avoiding: avoided, keeping: named, seed: seed, using: &generator))
+      named.formUnion(
+        try allocator.choose(8, avoiding: avoided, keeping: named, seed: seed, using: &generator))
       #expect(named.count <= ChunkAllocator.mostNamed)
     }
   }

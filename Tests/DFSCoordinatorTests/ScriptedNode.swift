@@ -67,7 +67,8 @@ struct ScriptedNode: Sendable {
   }
 
   @discardableResult
-  func beat(at scene: CoordinatorScene, _ request: WireHeartbeatRequest) async throws -> WireHeartbeatResponse {
+  func beat(at scene: CoordinatorScene, _ request: WireHeartbeatRequest) async throws -> WireHeartbeatResponse
+  {
     let options = CallOptions(timeout: .seconds(20))
     return try await scene.channel.call(CoordinatorMethods.heartbeat, options: options) { writer, reader in
       try await writer.write(request)

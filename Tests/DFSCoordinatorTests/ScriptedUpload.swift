@@ -11,7 +11,9 @@ struct ScriptedUpload: Sendable {
   var allocations: [WireAllocation]
   var groups: [UInt32: WireGroup]
 
-  static func beginRequest(_ path: String, at scene: CoordinatorScene, chunks: UInt32 = 1) -> WireBeginUploadRequest {
+  static func beginRequest(_ path: String, at scene: CoordinatorScene, chunks: UInt32 = 1)
+    -> WireBeginUploadRequest
+  {
     var request = WireBeginUploadRequest()
     request.requestID = scene.requestID()
     request.path = path
@@ -34,8 +36,8 @@ struct ScriptedUpload: Sendable {
     allocations.flatMap { run in (0..<run.count).map { (run.firstIndex + $0, run.group) } }
   }
 
-  /// Every allocated chunk, full but for the last where `lastLength` says so, with receipts of `nodes` that are
-  /// members.
+  /// Every allocated chunk, full but for the last where `lastLength` says so, with receipts of `nodes` that
+  /// are members.
   func sealedChunks(by nodes: [ScriptedNode], lastLength: UInt32 = chunkSize) throws -> [WireSealedChunk] {
     let indices = indices
     return try indices.enumerated().map { place, allocated in
@@ -90,8 +92,10 @@ extension CoordinatorScene {
   }
 
   @discardableResult
-  func putInline(_ path: String, _ content: [UInt8], makeParents: Bool = false) async throws -> WireAttributes {
-    try await call(CoordinatorMethods.putInline, inlineRequest(path, content, makeParents: makeParents)).attributes
+  func putInline(_ path: String, _ content: [UInt8], makeParents: Bool = false) async throws -> WireAttributes
+  {
+    try await call(CoordinatorMethods.putInline, inlineRequest(path, content, makeParents: makeParents))
+      .attributes
   }
 
   func inlineRequest(_ path: String, _ content: [UInt8], makeParents: Bool = false) -> WirePutInlineRequest {

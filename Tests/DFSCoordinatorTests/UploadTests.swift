@@ -47,7 +47,8 @@ struct `Uploads at a coordinator` {
     }
   }
 
-  @Test func `a retry is answered as the first time, and an id with other arguments is refused`() async throws {
+  @Test func `a retry is answered as the first time, and an id with other arguments is refused`() async throws
+  {
     try await CoordinatorScene.run { scene in
       let nodes = try await scene.join(3)
       let begin = ScriptedUpload.beginRequest("/a", at: scene, chunks: 8)
@@ -87,7 +88,8 @@ struct `Uploads at a coordinator` {
       let reference = good[0].reference
       let epoch = upload.groups[reference.group]?.epoch ?? 0
       var bad: [[WireReceipt]] = []
-      bad.append(try nodes.map { try $0.receipt(reference, of: upload.begun.upload, groupEpoch: epoch, key: [1]) })
+      bad.append(
+        try nodes.map { try $0.receipt(reference, of: upload.begun.upload, groupEpoch: epoch, key: [1]) })
       bad.append(try nodes.map { try $0.receipt(reference, of: upload.begun.upload + 1, groupEpoch: epoch) })
       var longer = reference
       longer.length -= 1
@@ -110,7 +112,8 @@ struct `Uploads at a coordinator` {
         #expect(!answer.hasAttributes)
       }
       #expect(await code { _ = try await scene.stat("/a") } == .notFound)
-      let answer = try await scene.call(CoordinatorMethods.commitUpload, upload.commitRequest(good, at: scene))
+      let answer = try await scene.call(
+        CoordinatorMethods.commitUpload, upload.commitRequest(good, at: scene))
       #expect(answer.hasAttributes)
     }
   }
@@ -120,7 +123,8 @@ struct `Uploads at a coordinator` {
       let nodes = try await scene.join(3)
       let upload = try await ScriptedUpload("/a", at: scene)
       let chunks = try upload.sealedChunks(by: Array(nodes.dropLast()))
-      let answer = try await scene.call(CoordinatorMethods.commitUpload, upload.commitRequest(chunks, at: scene))
+      let answer = try await scene.call(
+        CoordinatorMethods.commitUpload, upload.commitRequest(chunks, at: scene))
       #expect(answer.fewestReplicas == 2)
       let found = try await scene.lookup("/a")
       #expect(found.groups[0].slots.first { $0.node == 3 }?.state == .behind)
@@ -140,7 +144,8 @@ struct `Uploads at a coordinator` {
       var chunk = try upload.sealedChunks(by: nodes)[0]
       chunk.reference.group = chunk.reference.group == 1 ? 2 : 1
       let request = upload.commitRequest([chunk], at: scene)
-      #expect(await code { _ = try await scene.call(CoordinatorMethods.commitUpload, request) } == .invalidArgument)
+      #expect(
+        await code { _ = try await scene.call(CoordinatorMethods.commitUpload, request) } == .invalidArgument)
     }
   }
 
@@ -180,7 +185,8 @@ struct `Uploads at a coordinator` {
       page.inode = committed.attributes.inode
       page.firstChunk = 510
       page.maxChunks = 3
-      #expect(try await scene.call(CoordinatorMethods.getManifest, page).chunks.map(\.index) == [510, 511, 512])
+      #expect(
+        try await scene.call(CoordinatorMethods.getManifest, page).chunks.map(\.index) == [510, 511, 512])
       page.firstChunk = 513
       page.maxChunks = 0
       #expect(try await scene.call(CoordinatorMethods.getManifest, page).chunks == [last[1].reference])
@@ -218,7 +224,8 @@ struct `Uploads at a coordinator` {
       guard let (upload, before) = pending.value else { throw DFSError(.internal, "nothing was begun") }
       #expect(await code { try await before[0].beat(at: scene) } == .stale)
       let chunks = try upload.sealedChunks(by: before)
-      let answer = try await scene.call(CoordinatorMethods.commitUpload, upload.commitRequest(chunks, at: scene))
+      let answer = try await scene.call(
+        CoordinatorMethods.commitUpload, upload.commitRequest(chunks, at: scene))
       #expect(answer.fewestReplicas == 3)
       var node = before[0]
       try await node.register(at: scene)
@@ -237,7 +244,8 @@ struct `Uploads at a coordinator` {
       nodes[0].boot = 2
       try await nodes[0].register(at: scene)
       #expect(nodes[0].receiptKey != old.receiptKey)
-      let answer = try await scene.call(CoordinatorMethods.commitUpload, upload.commitRequest(chunks, at: scene))
+      let answer = try await scene.call(
+        CoordinatorMethods.commitUpload, upload.commitRequest(chunks, at: scene))
       #expect(answer.fewestReplicas == 3)
 
       let next = try await ScriptedUpload("/b", at: scene)

@@ -81,7 +81,10 @@ import Testing
     #expect(second != id)
   }
 
-  @Test func `a connection that hardly lived is followed by the next endpoint at once, a round of them by a pause`() throws {
+  @Test
+  func `a connection that hardly lived is followed by the next endpoint at once, a round of them by a pause`()
+    throws
+  {
     let state = Subject([a, b])
     #expect(state.wants(.failFast, start) == "connect a:1")
     state.ends(try #require(state.connects("first", start)), lost, start)

@@ -30,7 +30,9 @@ struct `A peer that goes quiet` {
     }
   }
 
-  @Test func `a server that answers no PING is given up, also by a client that was idle before its call`() async throws {
+  @Test func `a server that answers no PING is given up, also by a client that was idle before its call`()
+    async throws
+  {
     let loops = NetworkLoops(count: 1)
     let idle = Duration.milliseconds(300)
     let code = try await RawPeer.serve { peer in
@@ -41,7 +43,8 @@ struct `A peer that goes quiet` {
       configuration.http2.keepaliveInterval = .milliseconds(100)
       configuration.http2.keepaliveTimeout = .milliseconds(100)
       let connection = try await RPCConnection.connect(
-        to: Endpoint(host: "127.0.0.1", port: port), configuration: configuration, on: loops.next(), loops: loops,
+        to: Endpoint(host: "127.0.0.1", port: port), configuration: configuration, on: loops.next(),
+        loops: loops,
         logger: logger)
       try await Task.sleep(for: idle)
       #expect(connection.isUsable)

@@ -52,9 +52,11 @@ import Testing
       ChunkPiece(offset: 1, checksums: [0], leaves: ByteBuffer(), payload: .bytes(block)),
       ChunkPiece(offset: 0, checksums: [], leaves: ByteBuffer(), payload: .bytes(block)),
       ChunkPiece(offset: 0, checksums: [0, 0], leaves: ByteBuffer(), payload: .bytes(block)),
-      ChunkPiece(offset: 0, checksums: [0], leaves: ByteBuffer(repeating: 0, count: 31), payload: .bytes(block)),
+      ChunkPiece(
+        offset: 0, checksums: [0], leaves: ByteBuffer(repeating: 0, count: 31), payload: .bytes(block)),
       ChunkPiece(offset: 0, checksums: [], leaves: ByteBuffer(), payload: .bytes(ByteBuffer())),
-      ChunkPiece(offset: UInt32(ChunkSize.largest), checksums: [0], leaves: ByteBuffer(), payload: .bytes(block)),
+      ChunkPiece(
+        offset: UInt32(ChunkSize.largest), checksums: [0], leaves: ByteBuffer(), payload: .bytes(block)),
       ChunkPiece(
         offset: 0, checksums: Array(repeating: 0, count: 17), leaves: ByteBuffer(),
         payload: .bytes(ByteBuffer(repeating: 0, count: 17 * Block.size))),
@@ -95,7 +97,8 @@ import Testing
         if case .bytes(let payload) = piece.payload { message.writeImmutableBuffer(payload) }
         bytes = Array(buffer: message)
         for _ in 0...Int.random(in: 0...3, using: &random) {
-          bytes[Int.random(in: 0..<min(bytes.count, 40), using: &random)] = UInt8.random(in: 0...255, using: &random)
+          bytes[Int.random(in: 0..<min(bytes.count, 40), using: &random)] = UInt8.random(
+            in: 0...255, using: &random)
         }
         bytes.removeLast(Int.random(in: 0...min(8, bytes.count), using: &random))
       }
@@ -116,7 +119,8 @@ import Testing
     let blocks = Block.count(of: length)
     let first = UInt32.random(in: 0...1000, using: &random)
     return ChunkPiece(
-      offset: first * UInt32(Block.size), checksums: (0..<blocks).map { _ in UInt32.random(in: 0...UInt32.max, using: &random) },
+      offset: first * UInt32(Block.size),
+      checksums: (0..<blocks).map { _ in UInt32.random(in: 0...UInt32.max, using: &random) },
       leaves: Bool.random(using: &random)
         ? ByteBuffer() : ByteBuffer(bytes: random.bytes(blocks * Digest.byteCount)),
       payload: .bytes(ByteBuffer(repeating: UInt8.random(in: 0...255, using: &random), count: length)))
@@ -136,7 +140,9 @@ extension WireChunkData {
 @Suite struct `Variable-length numbers` {
   @Test func `every size is written as announced and read back`() {
     for shift in 0..<64 {
-      for value in [UInt64(1) << UInt64(shift), (UInt64(1) << UInt64(shift)) - 1, UInt64.max >> UInt64(shift)] {
+      for value in [
+        UInt64(1) << UInt64(shift), (UInt64(1) << UInt64(shift)) - 1, UInt64.max >> UInt64(shift),
+      ] {
         var buffer = ByteBuffer()
         Varint.write(value, into: &buffer)
         #expect(buffer.readableBytes == Varint.size(value))

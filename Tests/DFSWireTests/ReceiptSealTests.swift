@@ -8,7 +8,8 @@ import Testing
     let root = try #require(Digest(Array(repeating: 1, count: 32)))
     let other = try #require(Digest(Array(repeating: 2, count: 32)))
     let seal = ReceiptSeal(
-      chunk: ChunkID(inode: InodeID(rawValue: 1), index: 2), length: 3, root: root, group: GroupID(rawValue: 4),
+      chunk: ChunkID(inode: InodeID(rawValue: 1), index: 2), length: 3, root: root,
+      group: GroupID(rawValue: 4),
       groupEpoch: GroupEpoch(rawValue: 5), node: NodeID(rawValue: 6), store: StoreID(rawValue: 7))
     var variants = [seal]
     func vary(_ change: (inout ReceiptSeal) -> Void) {

@@ -18,13 +18,16 @@ import Testing
     try expectSameBytes(source, files.path("target"))
   }
 
-  @Test func `every process killed at the same moment: what was acknowledged is there afterwards`() async throws {
+  @Test func `every process killed at the same moment: what was acknowledged is there afterwards`()
+    async throws
+  {
     let cluster = try ProcessCluster()
     try await cluster.start()
     var files = try LocalFiles()
     var acknowledged: [Int] = []
     for number in 0..<6 {
-      let source = try files.make("source-\(number)", bytes: [100, 5000, 300_000, 3 << 20, 9 << 20, 70_000][number])
+      let source = try files.make(
+        "source-\(number)", bytes: [100, 5000, 300_000, 3 << 20, 9 << 20, 70_000][number])
       expectSuccess(try await cluster.dfsd(["put", source, "/file-\(number)"]), cluster)
       acknowledged.append(number)
     }
@@ -34,12 +37,14 @@ import Testing
     try await cluster.killAll()
     try await cluster.start()
     for number in acknowledged {
-      expectSuccess(try await cluster.dfsd(["get", "/file-\(number)", files.path("target-\(number)")]), cluster)
+      expectSuccess(
+        try await cluster.dfsd(["get", "/file-\(number)", files.path("target-\(number)")]), cluster)
       try expectSameBytes(files.path("source-\(number)"), files.path("target-\(number)"))
     }
     let status = try await put.exit(within: .seconds(100))
     let get = try await cluster.dfsd(["get", "/last", files.path("last-target")])
-    #expect((status == 0) == (get.status == 0), "put said \(status), get said \(get.status)\n\(cluster.logs())")
+    #expect(
+      (status == 0) == (get.status == 0), "put said \(status), get said \(get.status)\n\(cluster.logs())")
     if get.status == 0 { try expectSameBytes(last, files.path("last-target")) }
   }
 

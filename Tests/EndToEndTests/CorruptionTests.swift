@@ -3,13 +3,15 @@ import TestSupport
 import Testing
 
 @Suite struct `Bytes rot on disk` {
-  @Test func `in all copies but one: right bytes come out, bad copies are reported and counted`() async throws {
+  @Test func `in all copies but one: right bytes come out, bad copies are reported and counted`() async throws
+  {
     let cluster = try ProcessCluster()
     try await cluster.start()
     var files = try LocalFiles()
     let source = try files.make("source", bytes: 20 << 20)
     expectSuccess(try await cluster.dfsd(["put", source, "/file"]), cluster)
-    // Each chunk keeps one good copy, on another node each, so that hardly any choice of replicas misses all bad ones.
+    // Each chunk keeps one good copy, on another node each, so that hardly any choice of replicas misses all
+    // bad ones.
     for number in 0..<3 {
       let copies = chunkFiles(in: cluster.dataDirectory(ofDatanode: number))
       try #require(copies.count == 3)
@@ -30,7 +32,9 @@ import Testing
     #expect(bad >= 1, "\(cluster.logs())")
   }
 
-  @Test func `in all copies: an error names file and chunk, and nothing lies under the final name`() async throws {
+  @Test func `in all copies: an error names file and chunk, and nothing lies under the final name`()
+    async throws
+  {
     let cluster = try ProcessCluster()
     try await cluster.start()
     var files = try LocalFiles()

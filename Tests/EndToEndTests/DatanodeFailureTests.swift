@@ -35,7 +35,8 @@ import Testing
     for number in 0..<3 {
       let source = try files.make("source-\(number)", bytes: (9 << 20) + number)
       expectSuccess(try await cluster.dfsd(["put", source, "/file-\(number)"]), cluster)
-      expectSuccess(try await cluster.dfsd(["get", "/file-\(number)", files.path("target-\(number)")]), cluster)
+      expectSuccess(
+        try await cluster.dfsd(["get", "/file-\(number)", files.path("target-\(number)")]), cluster)
       try expectSameBytes(source, files.path("target-\(number)"))
     }
     expectSuccess(try await cluster.dfsd(["get", "/before", files.path("back")]), cluster)
@@ -59,7 +60,8 @@ import Testing
     try expectSameBytes(source, files.path("target"))
   }
 
-  @Test func `and a second one: a put fails clearly with nothing visible, a get still succeeds`() async throws {
+  @Test func `and a second one: a put fails clearly with nothing visible, a get still succeeds`() async throws
+  {
     let cluster = try ProcessCluster()
     try await cluster.start()
     var files = try LocalFiles()

@@ -3,18 +3,24 @@ import TestSupport
 import Testing
 
 @Suite(.enabled(if: isRoot, "mounting an image and tracing need root")) struct `A disk fails` {
-  @Test func `because it is full: the node refuses politely, others take over, deletes still work`() async throws {
+  @Test func `because it is full: the node refuses politely, others take over, deletes still work`()
+    async throws
+  {
     // Equal disks, for a small one would get next to no chunks.
     let disks = try (0..<4).map { _ in try LoopDisk(mebibytes: 500) }
     var settings = ProcessCluster.Settings(datanodes: 4)
-    settings.coordinatorArguments = ["--set", "coordinator.reap_grace=1s", "--set", "coordinator.pin_lease=5s"]
+    settings.coordinatorArguments = [
+      "--set", "coordinator.reap_grace=1s", "--set", "coordinator.pin_lease=5s",
+    ]
     settings.datanodeArguments = ["--set", "datanode.reserve=16MiB"]
     for (number, disk) in disks.enumerated() { settings.dataDirectories[number] = disk.path + "/data" }
     let cluster = try ProcessCluster(settings)
     try await cluster.start()
     var files = try LocalFiles()
     let source = try files.make("source", bytes: 40 << 20)
-    for number in 0..<2 { expectSuccess(try await cluster.dfsd(["put", source, "/file-\(number)"]), cluster) }
+    for number in 0..<2 {
+      expectSuccess(try await cluster.dfsd(["put", source, "/file-\(number)"]), cluster)
+    }
     #expect(chunkFiles(in: disks[3].path + "/data").count > 0)
     try disks[3].fill()
     for number in 2..<6 {
@@ -36,8 +42,8 @@ import Testing
 
   @Test func `because a sync fails: the disk is out of use, the put goes on with the others`() async throws {
     var settings = ProcessCluster.Settings()
-    // The identity and the first epochs are synced while the node starts; chunks come later. strace counts by thread, so
-    // one does all the work.
+    // The identity and the first epochs are synced while the node starts; chunks come later. strace counts by
+    // thread, so one does all the work.
     settings.datanodeArguments = ["--set", "datanode.disk_threads=1"]
     settings.datanodeWrappers[1] = [
       "/usr/bin/strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync", "-e",
@@ -67,14 +73,18 @@ import Testing
 
   @Test func `deleted files give their space back, large chunks and small ones`() async throws {
     var settings = ProcessCluster.Settings()
-    settings.coordinatorArguments = ["--set", "coordinator.reap_grace=1s", "--set", "coordinator.pin_lease=5s"]
+    settings.coordinatorArguments = [
+      "--set", "coordinator.reap_grace=1s", "--set", "coordinator.pin_lease=5s",
+    ]
     let cluster = try ProcessCluster(settings)
     try await cluster.start()
     var files = try LocalFiles()
     let large = try files.make("large", bytes: 40 << 20)
     let small = try files.make("small", bytes: 100_000)
     expectSuccess(try await cluster.dfsd(["put", large, "/large"]), cluster)
-    for number in 0..<20 { expectSuccess(try await cluster.dfsd(["put", small, "/small-\(number)"]), cluster) }
+    for number in 0..<20 {
+      expectSuccess(try await cluster.dfsd(["put", small, "/small-\(number)"]), cluster)
+    }
     let full = try await stored(in: cluster) { $0 >= 3 * ((40 << 20) + 20 * 100_000) }
     #expect(full >= 3 * ((40 << 20) + 20 * 100_000))
     expectSuccess(try await cluster.dfsd(["rm", "/large"]), cluster)
@@ -103,7 +113,8 @@ private final class LoopDisk: Sendable {
   init(mebibytes: Int) throws {
     directory = try TemporaryDirectory("dfs-disk")
     let image = directory.path + "/image"
-    try FileManager.default.createDirectory(atPath: directory.path + "/mount", withIntermediateDirectories: true)
+    try FileManager.default.createDirectory(
+      atPath: directory.path + "/mount", withIntermediateDirectories: true)
     try Self.run(["truncate", "-s", "\(mebibytes)M", image])
     try Self.run(["mkfs.ext4", "-q", "-F", image])
     try Self.run(["mount", "-o", "loop", image, directory.path + "/mount"])
@@ -129,7 +140,8 @@ private final class LoopDisk: Sendable {
     try process.run()
     process.waitUntilExit()
     guard process.terminationStatus == 0 else {
-      throw ProgramRun.TimedOut(description: "\(command.joined(separator: " ")) ended with \(process.terminationStatus)")
+      throw ProgramRun.TimedOut(
+        description: "\(command.joined(separator: " ")) ended with \(process.terminationStatus)")
     }
   }
 }

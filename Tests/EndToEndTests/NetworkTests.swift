@@ -19,7 +19,9 @@ import Testing
     return cluster
   }
 
-  @Test func `between one datanode and everybody, in the middle of a put: it succeeds without help`() async throws {
+  @Test func `between one datanode and everybody, in the middle of a put: it succeeds without help`()
+    async throws
+  {
     let cluster = try isolatedCluster()
     try await cluster.start()
     var files = try LocalFiles()

@@ -4,12 +4,14 @@ import TestSupport
 import Testing
 
 @Suite struct `Round trips through real processes` {
-  @Test func `files of every kind of size come back byte for byte, also after a datanode died`() async throws {
+  @Test func `files of every kind of size come back byte for byte, also after a datanode died`() async throws
+  {
     let cluster = try ProcessCluster()
     try await cluster.start()
     var files = try LocalFiles()
     let sizes = [
-      0, 1, 4096, 4097, Block.size, 256 << 10, 256 << 10 | 1, (8 << 20) - 1, 8 << 20, (8 << 20) + 1, (40 << 20) + 12345,
+      0, 1, 4096, 4097, Block.size, 256 << 10, 256 << 10 | 1, (8 << 20) - 1, 8 << 20, (8 << 20) + 1,
+      (40 << 20) + 12345,
     ]
     for size in sizes {
       let source = try files.make("source-\(size)", bytes: size)
@@ -55,7 +57,10 @@ import Testing
     for (index, name) in ["tree/one", "tree/a/two", "tree/a/b/drei ö"].enumerated() {
       let path = try files.make(name, bytes: 1000 * (index * 300 + 1))
       try FileManager.default.setAttributes(
-        [.posixPermissions: 0o640 + index, .modificationDate: Date(timeIntervalSince1970: 1_500_000_000 + Double(index))],
+        [
+          .posixPermissions: 0o640 + index,
+          .modificationDate: Date(timeIntervalSince1970: 1_500_000_000 + Double(index)),
+        ],
         ofItemAtPath: path)
     }
     expectSuccess(try await cluster.dfsd(["put", "-r", tree, "/tree"]), cluster)
@@ -64,7 +69,8 @@ import Testing
       try expectSameBytes("\(tree)/\(name)", "\(files.path("back"))/\(name)")
       let attributes = try FileManager.default.attributesOfItem(atPath: "\(files.path("back"))/\(name)")
       #expect(attributes[.posixPermissions] as? Int == 0o640 + index)
-      #expect((attributes[.modificationDate] as? Date)?.timeIntervalSince1970 == 1_500_000_000 + Double(index))
+      #expect(
+        (attributes[.modificationDate] as? Date)?.timeIntervalSince1970 == 1_500_000_000 + Double(index))
     }
   }
 }

@@ -9,8 +9,10 @@ import Testing
     let log = directory.path + "/log"
     let port = try freePorts(1)[0]
     let server = try StartedProgram(
-      ProcessCluster.program, ["coordinator", "--listen", "127.0.0.1:\(port)", "--data", directory.path + "/data"],
-      environment: ["NOTIFY_SOCKET": directory.path + "/notify", "WATCHDOG_USEC": "400000"], output: log, errors: log)
+      ProcessCluster.program,
+      ["coordinator", "--listen", "127.0.0.1:\(port)", "--data", directory.path + "/data"],
+      environment: ["NOTIFY_SOCKET": directory.path + "/notify", "WATCHDOG_USEC": "400000"], output: log,
+      errors: log)
     let ready = try listener.receive()
     #expect(ready.hasPrefix("READY=1"))
     #expect(ready.contains("127.0.0.1:\(port)"))
@@ -31,7 +33,9 @@ private final class NotifyListener: Sendable {
     descriptor = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue), 0)
     var address = sockaddr_un()
     address.sun_family = sa_family_t(AF_UNIX)
-    withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: Array(path.utf8).prefix($0.count - 1)) }
+    withUnsafeMutableBytes(of: &address.sun_path) {
+      $0.copyBytes(from: Array(path.utf8).prefix($0.count - 1))
+    }
     let bound = withUnsafePointer(to: &address) { pointer in
       pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
         bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))

@@ -3,11 +3,13 @@ import TestSupport
 import Testing
 
 @Suite(.enabled(if: isRoot, "tracing needs root")) struct `A trace of system calls` {
-  @Test func `shows the syncs of every replica and of the metadata before the acknowledgement`() async throws {
+  @Test func `shows the syncs of every replica and of the metadata before the acknowledgement`() async throws
+  {
     let traces = try TemporaryDirectory("dfs-traces")
     var settings = ProcessCluster.Settings()
     settings.wrapper = [
-      "/usr/bin/strace", "-D", "-f", "-qq", "-ttt", "-y", "-e", "trace=fdatasync,fsync", "-o", traces.path + "/NAME",
+      "/usr/bin/strace", "-D", "-f", "-qq", "-ttt", "-y", "-e", "trace=fdatasync,fsync", "-o",
+      traces.path + "/NAME",
     ]
     let cluster = try ProcessCluster(settings)
     try await cluster.start()
@@ -18,14 +20,20 @@ import Testing
     let acknowledged = Date().timeIntervalSince1970
 
     for number in 0..<3 {
-      let syncs = try Sync.read(from: "\(traces.path)/datanode-\(number)").filter { begin...acknowledged ~= $0.time }
+      let syncs = try Sync.read(from: "\(traces.path)/datanode-\(number)").filter {
+        begin...acknowledged ~= $0.time
+      }
       let content = try #require(
-        syncs.first { $0.path.contains("/incoming/") }, "datanode \(number) did not sync the chunk's bytes: \(syncs)")
+        syncs.first { $0.path.contains("/incoming/") },
+        "datanode \(number) did not sync the chunk's bytes: \(syncs)")
       let name = try #require(
-        syncs.last { $0.path.contains("/chunks/") }, "datanode \(number) did not sync the chunk's name: \(syncs)")
+        syncs.last { $0.path.contains("/chunks/") },
+        "datanode \(number) did not sync the chunk's name: \(syncs)")
       #expect(content.time <= name.time, "the name was made durable before the bytes")
     }
-    let metadata = try Sync.read(from: "\(traces.path)/coordinator").filter { begin...acknowledged ~= $0.time }
+    let metadata = try Sync.read(from: "\(traces.path)/coordinator").filter {
+      begin...acknowledged ~= $0.time
+    }
     #expect(metadata.contains { $0.path.hasSuffix(".log") }, "the metadata's log was not synced: \(metadata)")
   }
 

@@ -5,11 +5,11 @@ import DFSTransport
 import Foundation
 import Logging
 import NIOCore
-import Testing
 import TestSupport
+import Testing
 
-/// Figures on demand: `DFS_SPEED=1 swift test -c release --filter SpeedTests`. Both ends are in this process, so the
-/// CPU time is that of both.
+/// Figures on demand: `DFS_SPEED=1 swift test -c release --filter SpeedTests`. Both ends are in this process,
+/// so the CPU time is that of both.
 @Suite(.enabled(if: ProcessInfo.processInfo.environment["DFS_SPEED"] != nil), .serialized)
 struct SpeedTests {
   private static let bytes = Marshaller<ByteBuffer>(encode: { OutgoingMessage(head: $0) }, decode: { $0 })
@@ -24,7 +24,9 @@ struct SpeedTests {
     return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
   }
 
-  private func measure(_ what: String, per count: Double, unit: String, _ body: () async throws -> Void) async throws {
+  private func measure(_ what: String, per count: Double, unit: String, _ body: () async throws -> Void)
+    async throws
+  {
     let cpu = cpuSeconds()
     let start = ContinuousClock.now
     try await body()
@@ -57,7 +59,9 @@ struct SpeedTests {
     }
     try await measure("\(name): 64 callers", per: 64 * 500 / 1e6, unit: "µs a call") {
       try await withThrowingTaskGroup { group in
-        for _ in 0..<64 { group.addTask { for _ in 0..<500 { _ = try await channel.call(Self.unary, small) } } }
+        for _ in 0..<64 {
+          group.addTask { for _ in 0..<500 { _ = try await channel.call(Self.unary, small) } }
+        }
         try await group.waitForAll()
       }
     }

@@ -73,6 +73,8 @@ struct ModuleTests {
       (?: (?: public|package|internal|fileprivate|private ) \s+ )? import \s+
       (?: (?: struct|class|enum|protocol|func|var|let|typealias ) \s+ )? (\w+)
     /#
-    return text.split(separator: "\n").filter { $0.contains("import ") }.compactMap { (try? line.firstMatch(in: $0)).map { String($0.1) } }
+    return text.split(separator: "\n").filter { $0.contains("import ") }.compactMap {
+      (try? line.firstMatch(in: $0)).map { String($0.1) }
+    }
   }
 }

@@ -78,9 +78,13 @@ struct StyleTests {
 
   @Test func `a listed metric is recorded somewhere`() throws {
     let list = try Repository.text("Sources/DFSObservability/MetricNames.swift")
-    let sources = try Repository.files(under: "Sources", ending: ".swift").filter { $0.name != "MetricNames.swift" }
+    let sources = try Repository.files(under: "Sources", ending: ".swift").filter {
+      $0.name != "MetricNames.swift"
+    }
     for match in list.matches(of: /static let (\w+) = "(dfs_\w+)"/) {
-      let used = sources.contains { $0.text.contains("MetricNames.\(match.1)") || $0.text.contains("\"\(match.2)\"") }
+      let used = sources.contains {
+        $0.text.contains("MetricNames.\(match.1)") || $0.text.contains("\"\(match.2)\"")
+      }
       #expect(used, "\(match.2) is listed and never recorded")
     }
   }

@@ -1,6 +1,7 @@
 import Foundation
 
-/// A network of its own with nothing but loopback, where a test may drop packets. Needs root; gone with the value.
+/// A network of its own with nothing but loopback, where a test may drop packets. Needs root; gone with the
+/// value.
 final class NetworkNamespace: Sendable {
   let name = "dfs-\(ProcessInfo.processInfo.processIdentifier)-\(UInt32.random(in: 0...UInt32.max))"
 
@@ -19,7 +20,9 @@ final class NetworkNamespace: Sendable {
     guard let user else { return }
     try Self.run(wrapper + ["nft", "add", "table", "inet", "cut"])
     try Self.run(
-      wrapper + ["nft", "add", "chain", "inet", "cut", "out", "{ type filter hook output priority 0; policy accept; }"])
+      wrapper + [
+        "nft", "add", "chain", "inet", "cut", "out", "{ type filter hook output priority 0; policy accept; }",
+      ])
     try Self.run(wrapper + ["nft", "add", "rule", "inet", "cut", "out", "meta", "skuid", "\(user)", "drop"])
   }
 
@@ -27,11 +30,14 @@ final class NetworkNamespace: Sendable {
     let process = Process()
     process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
     process.arguments = command.first == "/usr/bin/env" ? Array(command.dropFirst()) : command
-    process.environment = ProcessInfo.processInfo.environment.merging(["PATH": "/usr/sbin:/usr/bin:/sbin:/bin"]) { $1 }
+    process.environment = ProcessInfo.processInfo.environment.merging([
+      "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"
+    ]) { $1 }
     try process.run()
     process.waitUntilExit()
     guard process.terminationStatus == 0 else {
-      throw ProgramRun.TimedOut(description: "\(command.joined(separator: " ")) ended with \(process.terminationStatus)")
+      throw ProgramRun.TimedOut(
+        description: "\(command.joined(separator: " ")) ended with \(process.terminationStatus)")
     }
   }
 }

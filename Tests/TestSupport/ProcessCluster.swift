@@ -1,7 +1,7 @@
 package import Foundation
 
-/// A coordinator and datanodes as real processes of the built `dfsd`, each with a directory and a port of its own
-/// that it keeps through restarts. Everything is killed when the value goes away.
+/// A coordinator and datanodes as real processes of the built `dfsd`, each with a directory and a port of its
+/// own that it keeps through restarts. Everything is killed when the value goes away.
 package actor ProcessCluster {
   package nonisolated let directory: TemporaryDirectory
   package nonisolated let coordinatorPort: Int
@@ -60,21 +60,24 @@ package actor ProcessCluster {
   package func startCoordinator() throws {
     coordinator = try launch(
       "coordinator", [],
-      ["coordinator", "--listen", coordinatorAddress, "--data", coordinatorDirectory] + settings.coordinatorArguments)
+      ["coordinator", "--listen", coordinatorAddress, "--data", coordinatorDirectory]
+        + settings.coordinatorArguments)
   }
 
   package func startDatanode(_ number: Int) throws {
     datanodes[number] = try launch(
       "datanode-\(number)", settings.datanodeWrappers[number] ?? [],
       [
-        "datanode", "--listen", "127.0.0.1:\(datanodePorts[number])", "--data", dataDirectory(ofDatanode: number),
+        "datanode", "--listen", "127.0.0.1:\(datanodePorts[number])", "--data",
+        dataDirectory(ofDatanode: number),
         "--coordinators", coordinatorAddress,
       ] + settings.datanodeArguments)
   }
 
   private func launch(_ name: String, _ wrapper: [String], _ arguments: [String]) throws -> StartedProgram {
     let command =
-      (namespace?.wrapper ?? []) + settings.wrapper.map { $0.replacingOccurrences(of: "NAME", with: name) } + wrapper
+      (namespace?.wrapper ?? []) + settings.wrapper.map { $0.replacingOccurrences(of: "NAME", with: name) }
+      + wrapper
       + [Self.program] + arguments
     let log = "\(directory.path)/\(name).log"
     return try StartedProgram(
@@ -127,7 +130,8 @@ package actor ProcessCluster {
     while ContinuousClock.now < end {
       let run = try await dfsd(["status", "--json"], limit: .seconds(20))
       last = run.output + run.errors
-      if run.status == 0, let status = try? JSONSerialization.jsonObject(with: Data(run.output.utf8)) as? [String: Any],
+      if run.status == 0,
+        let status = try? JSONSerialization.jsonObject(with: Data(run.output.utf8)) as? [String: Any],
         status["nodes_up"] as? Int == count
       {
         return

@@ -1,7 +1,7 @@
 package import Foundation
 
-/// One run of a program to its end, with everything it wrote. Its output goes through files, so that a program
-/// may print more than a pipe holds.
+/// One run of a program to its end, with everything it wrote. Its output goes through files, so that a
+/// program may print more than a pipe holds.
 package struct ProgramRun: Sendable {
   package let status: Int32
   package let output: String
@@ -12,7 +12,8 @@ package struct ProgramRun: Sendable {
     package init(description: String) { self.description = description }
   }
 
-  /// Runs `program` and waits for it. A program that takes longer than `limit` is killed and reported as `TimedOut`.
+  /// Runs `program` and waits for it. A program that takes longer than `limit` is killed and reported as
+  /// `TimedOut`.
   package static func run(
     _ program: String, _ arguments: [String], environment: [String: String] = [:], input: Data? = nil,
     outputFile: String? = nil, limit: Duration = .seconds(120)
@@ -20,7 +21,8 @@ package struct ProgramRun: Sendable {
     let scratch = try TemporaryDirectory("dfs-run")
     let outputPath = outputFile ?? scratch.path + "/out"
     let started = try StartedProgram(
-      program, arguments, environment: environment, input: input, output: outputPath, errors: scratch.path + "/err")
+      program, arguments, environment: environment, input: input, output: outputPath,
+      errors: scratch.path + "/err")
     let status = try await started.exit(within: limit)
     let output = outputFile == nil ? try text(at: outputPath) : ""
     return ProgramRun(status: status, output: output, errors: try text(at: scratch.path + "/err"))

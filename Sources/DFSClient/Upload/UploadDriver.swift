@@ -171,7 +171,7 @@ struct UploadDriver: Sendable {
     try await reader.read(
       0..<chunk.length,
       to: ChunkReader.Sink(deliver: { _, piece in bytes.withLockedValue { _ = $0.writeImmutableBuffer(piece) }
-        }))
+      }))
     var rest = bytes.withLockedValue { $0 }
     var pieces: [ByteBuffer] = []
     while let piece = rest.readSlice(length: min(HashedPiece.size, rest.readableBytes)),

@@ -3,8 +3,8 @@ package import DFSMetadata
 package import DFSTransport
 import Synchronization
 
-/// Counts the chunks of degraded groups, a bounded number a step, so that `status` can say how many are at risk
-/// without a scan.
+/// Counts the chunks of degraded groups, a bounded number a step, so that `status` can say how many are at
+/// risk without a scan.
 package struct CountDegraded: Job {
   package let name = "count_degraded"
   private static let chunksPerStep = 50_000

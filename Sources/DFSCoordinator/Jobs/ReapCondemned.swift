@@ -50,7 +50,8 @@ package struct ReapCondemned: Job {
     let unfinished = try await forget(gone)
     if !gone.isEmpty {
       logger.info(
-        "reaped", metadata: ["chunks": "\(gone.reduce(0) { $0 + $1.chunks.count })", "pages": "\(gone.count)"])
+        "reaped",
+        metadata: ["chunks": "\(gone.reduce(0) { $0 + $1.chunks.count })", "pages": "\(gone.count)"])
     }
     // A record that has further pages is met again at its own place.
     if unfinished == 0 { walk.position.withLock { $0 = last } }
@@ -110,8 +111,8 @@ package struct ReapCondemned: Job {
     return try await channel.call(DataNodeMethods.reapChunks, request, options: options).removedBytes
   }
 
-  /// Forgets pages whose chunks are gone everywhere, side by side so that they share rounds. Gives the number of
-  /// records that have more.
+  /// Forgets pages whose chunks are gone everywhere, side by side so that they share rounds. Gives the number
+  /// of records that have more.
   private func forget(_ pages: [ReapPage]) async throws -> Int {
     try await withThrowingTaskGroup(of: Bool.self) { group in
       for page in pages {

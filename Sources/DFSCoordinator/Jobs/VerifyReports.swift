@@ -36,11 +36,13 @@ package struct VerifyReports: Job {
     request.group = report.group.rawValue
     request.verify = true
     var facts: Logger.Metadata = [
-      "chunk": "\(report.chunk)", "group": "\(report.group)", "node": "\(report.node)", "fault": "\(report.fault)",
+      "chunk": "\(report.chunk)", "group": "\(report.group)", "node": "\(report.node)",
+      "fault": "\(report.fault)",
     ]
     do {
       let channel = try channels.channel(to: report.node)
-      _ = try await channel.call(DataNodeMethods.statChunk, request, options: CallOptions(timeout: .seconds(20)))
+      _ = try await channel.call(
+        DataNodeMethods.statChunk, request, options: CallOptions(timeout: .seconds(20)))
       logger.info("reported replica is good", metadata: facts)
     } catch let error as DFSError where error.code == .corrupt || error.code == .notFound {
       guard reports.confirm(report) else { return }

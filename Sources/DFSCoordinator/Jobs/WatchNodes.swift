@@ -4,8 +4,8 @@ import DFSObservability
 import Metrics
 import Synchronization
 
-/// Once a second: declares silent nodes down and out, makes that durable, and has the groups planned again when
-/// the eligible nodes have changed and settled.
+/// Once a second: declares silent nodes down and out, makes that durable, and has the groups planned again
+/// when the eligible nodes have changed and settled.
 package struct WatchNodes: Job {
   package let name = "watch_nodes"
   private let service: CoordinatorService
@@ -51,7 +51,8 @@ package struct WatchNodes: Job {
     for (life, count) in [("up", health.up), ("down", health.down), ("out", health.out)] {
       Gauge(label: MetricNames.coordinatorNodesTotal, dimensions: [("state", life)]).record(count)
     }
-    Gauge(label: MetricNames.coordinatorUploadsOpen).record(Int64(clamping: service.namespace.counts.openUploads))
+    Gauge(label: MetricNames.coordinatorUploadsOpen).record(
+      Int64(clamping: service.namespace.counts.openUploads))
   }
 }
 

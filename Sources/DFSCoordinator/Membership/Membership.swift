@@ -4,8 +4,8 @@ package import DFSMetadata
 /// Who is in the cluster and who is alive: the deciding half of registration and heartbeats.
 ///
 /// A value without I/O: every event comes with the time it happened, every answer says what to do. What must
-/// outlive the process (`ClusterNode` records) is written by the caller; contact, leases and past boots are of
-/// this coordinator's life only, so a restart renews every lease and every timer in full.
+/// outlive the process (`ClusterNode` records) is written by the caller; contact, leases and past boots are
+/// of this coordinator's life only, so a restart renews every lease and every timer in full.
 ///
 /// Life of a node: *up* → *down* after `downAfter` without contact → *out* after `outAfter`. A node that was
 /// not heard of since the coordinator's start counts as heard of at that start.

@@ -4,7 +4,8 @@ package import DFSTransport
 package import Logging
 import Synchronization
 
-/// One channel to each datanode that was called, made when it is first needed and again when the node has moved.
+/// One channel to each datanode that was called, made when it is first needed and again when the node has
+/// moved.
 package final class NodeChannels: Sendable {
   private struct Entry {
     var endpoints: [Endpoint]

@@ -1,10 +1,10 @@
-import DFSCrypto
 package import DFSCore
+import DFSCrypto
 package import DFSMetadata
 package import Logging
 
-/// Takes nodes in: their records are durable before they are answered. One change of a node's record at a time,
-/// so that what is in memory and what is in the metadata never part.
+/// Takes nodes in: their records are durable before they are answered. One change of a node's record at a
+/// time, so that what is in memory and what is in the metadata never part.
 package actor NodeRegistrar {
   private let namespace: Namespace
   private let cluster: Cluster
@@ -17,9 +17,11 @@ package actor NodeRegistrar {
     self.logger = logger
   }
 
-  /// Registers a node and gives its record. Throws the refusals of `Membership.admit`, and `.unavailable` while
-  /// another registration of the same node is under way.
-  package func register(_ registration: Registration, now: ContinuousClock.Instant) async throws -> ClusterNode {
+  /// Registers a node and gives its record. Throws the refusals of `Membership.admit`, and `.unavailable`
+  /// while another registration of the same node is under way.
+  package func register(_ registration: Registration, now: ContinuousClock.Instant) async throws
+    -> ClusterNode
+  {
     try claim(registration.node)
     defer { inFlight.remove(registration.node) }
     let authority = Membership.Authority(

@@ -41,8 +41,8 @@ extension ReplicaReport {
   }
 }
 
-/// Reports of bad replicas: those that wait to be verified, and those that were found true. Both are bounded; a
-/// report that finds no room is dropped, for a reader that meets the replica again reports it again.
+/// Reports of bad replicas: those that wait to be verified, and those that were found true. Both are bounded;
+/// a report that finds no room is dropped, for a reader that meets the replica again reports it again.
 package final class ReplicaReports: Sendable {
   package static let mostWaiting = 10_000
   package static let mostRemembered = 10_000
@@ -59,8 +59,8 @@ package final class ReplicaReports: Sendable {
 
   package init() {}
 
-  /// Queues reports for verification and gives those that are news: not of a replica that waits already or was
-  /// found bad.
+  /// Queues reports for verification and gives those that are news: not of a replica that waits already or
+  /// was found bad.
   package func add(_ reports: [ReplicaReport]) -> [ReplicaReport] {
     state.withLock { state in
       reports.filter { report in

@@ -26,7 +26,8 @@ extension UsageCursor {
   fileprivate init(token: Data) throws {
     let bytes = [UInt8](token)
     guard bytes.first == 1 else {
-      throw DFSError(.invalidArgument, "the page token is not one of this coordinator's; count from the start")
+      throw DFSError(
+        .invalidArgument, "the page token is not one of this coordinator's; count from the start")
     }
     let parts = bytes.dropFirst().split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: true)
     try check(parts.count, atMost: Limits.deepestWalk, "names in a page token")

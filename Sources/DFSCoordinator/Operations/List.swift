@@ -103,7 +103,8 @@ struct ListToken {
 
   init(_ bytes: Data) throws {
     let bytes = [UInt8](bytes)
-    guard bytes.count > 9, bytes[0] == Self.version, let text = String(validating: bytes[9...], as: UTF8.self) else {
+    guard bytes.count > 9, bytes[0] == Self.version, let text = String(validating: bytes[9...], as: UTF8.self)
+    else {
       throw DFSError(.invalidArgument, "the page token is not one of this coordinator's; list from the start")
     }
     snapshot = bytes[1..<9].reduce(0) { $0 << 8 | UInt64($1) }

@@ -51,16 +51,19 @@ extension CoordinatorService {
 }
 
 extension NamespaceView {
-  /// Chunks of a version from a place in the file on, and the rows of their groups. `known` is its first page.
+  /// Chunks of a version from a place in the file on, and the rows of their groups. `known` is its first
+  /// page.
   fileprivate func manifest(
-    of inode: InodeID, from first: UInt64, count: Int, known: (page: ManifestPage, rows: [PlacementGroup])? = nil
+    of inode: InodeID, from first: UInt64, count: Int,
+    known: (page: ManifestPage, rows: [PlacementGroup])? = nil
   ) throws -> ([WireChunkReference], [PlacementGroup]) {
     var chunks: [ChunkReference] = []
     var number: UInt32? = UInt32(clamping: first / UInt64(Limits.segmentChunks))
     while let page = number, chunks.count < count {
       let isKnown = page == 0 && known != nil
       guard let found = try isKnown ? known?.page : manifest(inode, page: page) else { break }
-      let skipped = first > found.firstChunk ? Int(min(first - found.firstChunk, UInt64(found.chunks.count))) : 0
+      let skipped =
+        first > found.firstChunk ? Int(min(first - found.firstChunk, UInt64(found.chunks.count))) : 0
       chunks += found.chunks.dropFirst(skipped).prefix(count - chunks.count)
       number = found.nextPage
     }

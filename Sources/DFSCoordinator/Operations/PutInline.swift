@@ -13,7 +13,8 @@ extension CoordinatorService {
     let limit = configuration.namespace.inlineLimit.int
     guard request.content.count <= limit else {
       throw DFSError(
-        .invalidArgument, "at most \(limit) bytes are stored inline, not \(request.content.count); upload them",
+        .invalidArgument,
+        "at most \(limit) bytes are stored inline, not \(request.content.count); upload them",
         metadata: ["inline_limit": "\(limit)"])
     }
     let content = [UInt8](request.content)

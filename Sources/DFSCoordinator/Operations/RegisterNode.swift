@@ -9,7 +9,8 @@ extension CoordinatorService {
 
   func registerNode(_ request: WireRegisterNodeRequest) async throws -> WireRegisterNodeResponse {
     let registration = try Registration(request)
-    guard request.protocolLowest <= Self.protocolVersion, request.protocolHighest >= Self.protocolVersion else {
+    guard request.protocolLowest <= Self.protocolVersion, request.protocolHighest >= Self.protocolVersion
+    else {
       throw DFSError(
         .failedPrecondition,
         """
@@ -52,7 +53,8 @@ extension Registration {
       throw DFSError(.invalidArgument, "node \(NodeID(rawValue: wire.node)) gives port 0 as its address")
     }
     self.init(
-      node: NodeID(rawValue: wire.node), store: StoreID(rawValue: wire.store), boot: BootID(rawValue: wire.boot),
+      node: NodeID(rawValue: wire.node), store: StoreID(rawValue: wire.store),
+      boot: BootID(rawValue: wire.boot),
       cluster: wire.cluster == 0 ? nil : ClusterID(rawValue: wire.cluster), address: address, zone: wire.zone,
       capacity: try byteCount(wire.capacityBytes), highestEpoch: try Epoch(wire.highestEpoch),
       highestRevision: Revision(rawValue: wire.highestRevision), disk: wire.disk, version: wire.version)

@@ -11,7 +11,8 @@ extension CoordinatorService {
       throw DFSError(.invalidArgument, "what must be absent can not be removed")
     }
     let settled = try await namespace.mutate(
-      Remove(path: path, scope: request.recursive ? .tree : .fileOrEmptyDirectory, precondition: precondition),
+      Remove(
+        path: path, scope: request.recursive ? .tree : .fileOrEmptyDirectory, precondition: precondition),
       id: id)
     var response = WireRemoveResponse()
     response.revision = settled.revision.rawValue

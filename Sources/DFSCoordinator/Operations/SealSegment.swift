@@ -82,7 +82,8 @@ private func checkGroups(_ chunks: [ReceivedChunk], of upload: UploadID, in view
     pages[page] = groups
     let place = Int(chunk.index % size)
     guard place < groups.count, groups[place] == chunk.group else {
-      throw DFSError(.invalidArgument, "chunk \(chunk.index) of upload \(upload) does not belong to group \(chunk.group)")
+      throw DFSError(
+        .invalidArgument, "chunk \(chunk.index) of upload \(upload) does not belong to group \(chunk.group)")
     }
   }
 }

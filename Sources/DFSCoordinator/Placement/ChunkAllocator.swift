@@ -1,14 +1,14 @@
 package import DFSCore
 package import DFSMetadata
 
-/// Chooses the groups of new chunks: those that can take a write now, spread over the cluster, the fuller disks
-/// less often. Made once for a state of table and membership, then asked many times.
+/// Chooses the groups of new chunks: those that can take a write now, spread over the cluster, the fuller
+/// disks less often. Made once for a state of table and membership, then asked many times.
 ///
 /// An upload keeps to a window of the groups, so that each page of its allocation names a bounded number of
 /// group rows (`mostNamed`); different uploads have different windows.
 package struct ChunkAllocator: Sendable {
-  /// Groups that one page of an allocation names at most: half of what the chunks of one seal may be in, for the
-  /// chunks of a segment may come from two pages.
+  /// Groups that one page of an allocation names at most: half of what the chunks of one seal may be in, for
+  /// the chunks of a segment may come from two pages.
   package static let mostNamed = Limits.groupsPerSeal / 2
   /// Groups that one upload uses while all of them can be written to: half of what a page may name, so that
   /// others can take their place when they can not.
@@ -47,8 +47,9 @@ package struct ChunkAllocator: Sendable {
     }
   }
 
-  /// The group of each of `count` new chunks, in runs. Avoided groups are chosen where there are no others. `named`
-  /// are the groups that the page of the allocation names already; `seed` is the same for all calls of one upload.
+  /// The group of each of `count` new chunks, in runs. Avoided groups are chosen where there are no others.
+  /// `named` are the groups that the page of the allocation names already; `seed` is the same for all calls
+  /// of one upload.
   ///
   /// Throws `.unavailable` when no group can be written to.
   package func choose(

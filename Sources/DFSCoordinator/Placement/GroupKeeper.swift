@@ -3,8 +3,8 @@ package import DFSMetadata
 package import DFSTransport
 package import Logging
 
-/// Keeps the slot table planned: opens the groups of a policy when they are first needed, and plans again when
-/// the set of eligible nodes has changed. One plan at a time.
+/// Keeps the slot table planned: opens the groups of a policy when they are first needed, and plans again
+/// when the set of eligible nodes has changed. One plan at a time.
 package actor GroupKeeper {
   private let namespace: Namespace
   private let cluster: Cluster
@@ -32,12 +32,12 @@ package actor GroupKeeper {
     self.logger = logger
   }
 
-  /// Returns when the policy has groups. Throws `.failedPrecondition` with advice where there are too few nodes
-  /// for it, `.unavailable` where enough are known but not here yet.
+  /// Returns when the policy has groups. Throws `.failedPrecondition` with advice where there are too few
+  /// nodes for it, `.unavailable` where enough are known but not here yet.
   package func require(_ policy: PlacementPolicy) async throws {
     guard isMissing(policy) else { return }
-    // Nodes that are started with the coordinator come one after another; groups that were opened for the first
-    // two of three would stay a member short until the third has come, and have their chunks repaired.
+    // Nodes that are started with the coordinator come one after another; groups that were opened for the
+    // first two of three would stay a member short until the third has come, and have their chunks repaired.
     while age() < configuration.settleTime, eligible.count < Int(policy.replicas), isMissing(policy) {
       try await clock.sleep(for: .milliseconds(50))
     }

@@ -5,9 +5,9 @@ package import DFSMetadata
 /// that joined. A plan is a list of changes that the metadata makes all or none, each fenced by an epoch.
 ///
 /// Rules: about 100 slots a node, weighted by capacity; at least 64 groups; the members of a group are
-/// different nodes, in different zones wherever the cluster has at least R zones (else as evenly as can be); a
-/// slot without an eligible node stays vacant. A slot moves to another node only while its group has no chunks:
-/// moving a full one is repair's work.
+/// different nodes, in different zones wherever the cluster has at least R zones (else as evenly as can be);
+/// a slot without an eligible node stays vacant. A slot moves to another node only while its group has no
+/// chunks: moving a full one is repair's work.
 package struct GroupPlanner: Sendable {
   package struct Candidate: Sendable {
     package var node: NodeID
@@ -124,7 +124,8 @@ extension GroupPlanner {
 
     /// The node with the smallest load for its weight that may join `members`; `nil` where nobody may.
     func choose(
-      joining members: [NodeID], below limit: Double = .infinity, using random: inout some RandomNumberGenerator
+      joining members: [NodeID], below limit: Double = .infinity,
+      using random: inout some RandomNumberGenerator
     ) -> Int? {
       let taken = members.compactMap { planner.zones[$0] }
       var best: (place: Int, crowd: Int, load: Double)?
@@ -150,7 +151,9 @@ extension GroupPlanner {
       for index in rows.indices where rows[index].slots.contains(where: { $0.node == nil }) {
         let state: SlotState = planner.isEmpty(rows[index].id) ? .full : .filling
         for slot in rows[index].slots.indices where rows[index].slots[slot].node == nil {
-          guard let place = choose(joining: rows[index].slots.compactMap(\.node), using: &random) else { break }
+          guard let place = choose(joining: rows[index].slots.compactMap(\.node), using: &random) else {
+            break
+          }
           rows[index].slots[slot] = GroupSlot(node: planner.candidates[place].node, state: state)
           rows[index].isChanged = true
           loads[place] += 1

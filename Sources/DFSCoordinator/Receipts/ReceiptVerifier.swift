@@ -1,10 +1,10 @@
-import DFSCrypto
 package import DFSCore
+import DFSCrypto
 package import DFSMetadata
 import DFSWire
 
-/// The key with which one start of a datanode signs receipts: derived from the secret in the node's record, so
-/// that a restarted coordinator gives the same key and still accepts what was signed with it.
+/// The key with which one start of a datanode signs receipts: derived from the secret in the node's record,
+/// so that a restarted coordinator gives the same key and still accepts what was signed with it.
 package enum ReceiptKey {
   package static func derive(from record: ClusterNode, boot: BootID) -> [UInt8] {
     var message = Array("dfs receipt key 1".utf8)
@@ -49,7 +49,8 @@ package struct ReceiptVerifier: Sendable {
       if isGenuine(receipt, chunk.reference) { holders.append(receipt.node) } else { refused += 1 }
     }
     return StoredChunk(
-      index: chunk.reference.index, length: chunk.reference.length, root: chunk.reference.root, holders: holders)
+      index: chunk.reference.index, length: chunk.reference.length, root: chunk.reference.root,
+      holders: holders)
   }
 
   private mutating func isGenuine(_ receipt: ReceivedReceipt, _ reference: ChunkReference) -> Bool {

@@ -6,7 +6,8 @@ import DFSWire
 package import Logging
 import Synchronization
 
-/// The methods of `dfs.v1.CoordinatorService` over the namespace and the cluster; one file for each operation.
+/// The methods of `dfs.v1.CoordinatorService` over the namespace and the cluster; one file for each
+/// operation.
 ///
 /// What comes from outside is checked in the operation before anything is done with it. Reads run on threads
 /// that may block, at one revision each; mutations wait for their round.

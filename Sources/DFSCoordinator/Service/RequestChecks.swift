@@ -17,7 +17,8 @@ extension PlacementPolicy {
   static func wanted(_ replicas: UInt32) throws -> PlacementPolicy? {
     guard replicas != 0 else { return nil }
     guard replicas <= UInt32(Limits.mostReplicas) else {
-      throw DFSError(.invalidArgument, "1 to \(Limits.mostReplicas) replicas can be asked for, not \(replicas)")
+      throw DFSError(
+        .invalidArgument, "1 to \(Limits.mostReplicas) replicas can be asked for, not \(replicas)")
     }
     return PlacementPolicy(replicas: UInt8(replicas))
   }
@@ -76,7 +77,8 @@ extension ReceivedChunk {
     receipts = try wire.receipts.map { receipt in
       ReceivedReceipt(
         node: NodeID(rawValue: receipt.node), store: StoreID(rawValue: receipt.store),
-        groupEpoch: GroupEpoch(rawValue: receipt.groupEpoch), mac: try Digest(wire: receipt.mac, "a receipt's MAC"))
+        groupEpoch: GroupEpoch(rawValue: receipt.groupEpoch),
+        mac: try Digest(wire: receipt.mac, "a receipt's MAC"))
     }
   }
 
@@ -92,8 +94,8 @@ extension ReceivedChunk {
 }
 
 extension RequestID {
-  /// The id of a step of a mutation, such as making the parents of a file: the same for every retry, and never
-  /// that of the mutation itself.
+  /// The id of a step of a mutation, such as making the parents of a file: the same for every retry, and
+  /// never that of the mutation itself.
   func step(_ number: UInt64) -> RequestID {
     RequestID(seen: seen, high: high ^ (0x9E37_79B9_7F4A_7C15 &* number), low: low)
   }

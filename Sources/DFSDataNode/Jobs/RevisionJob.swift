@@ -1,7 +1,7 @@
 import DFSTransport
 
-/// Makes the highest revision seen durable, so that a coordinator that went backwards is refused after a restart
-/// of this node too. (A higher *epoch* is made durable at once.)
+/// Makes the highest revision seen durable, so that a coordinator that went backwards is refused after a
+/// restart of this node too. (A higher *epoch* is made durable at once.)
 struct RevisionJob: Job {
   let name = "revision"
   let membership: Membership

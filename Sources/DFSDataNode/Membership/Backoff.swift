@@ -1,5 +1,5 @@
-/// How long to wait before the next attempt: twice as long each time up to a limit, with a random part, so that a
-/// thousand nodes do not come back in the same millisecond.
+/// How long to wait before the next attempt: twice as long each time up to a limit, with a random part, so
+/// that a thousand nodes do not come back in the same millisecond.
 struct Backoff {
   let first: Duration
   let longest: Duration

@@ -5,8 +5,8 @@ import DFSWire
 import Logging
 import NIOConcurrencyHelpers
 
-/// The node's life in its cluster: registers, then holds the leased heartbeat stream; whatever ends it, starts
-/// again. So a node that is started before its coordinator, or outlives it, joins by itself.
+/// The node's life in its cluster: registers, then holds the leased heartbeat stream; whatever ends it,
+/// starts again. So a node that is started before its coordinator, or outlives it, joins by itself.
 final class CoordinatorLink: Sendable {
   /// What the node says of itself at registration.
   struct Introduction: Sendable {
@@ -82,8 +82,8 @@ final class CoordinatorLink: Sendable {
     }
   }
 
-  /// Returns true when the coordinator has granted a lease, at once while it holds; false when `run` has ended
-  /// before.
+  /// Returns true when the coordinator has granted a lease, at once while it holds; false when `run` has
+  /// ended before.
   func joined() async -> Bool {
     await withUnsafeContinuation { continuation in
       let answer: Bool? = state.withLockedValue { state in
@@ -108,7 +108,8 @@ final class CoordinatorLink: Sendable {
   /// Sends a heartbeat now, for there is news.
   func hurry() { _ = state.withLockedValue { $0.beat }?.yield() }
 
-  /// Says goodbye: the next heartbeat tells that the node stops. Returns when that was answered or `limit` is over.
+  /// Says goodbye: the next heartbeat tells that the node stops. Returns when that was answered or `limit` is
+  /// over.
   func announceStop(within limit: Duration) async {
     membership.stop()
     hurry()

@@ -6,11 +6,11 @@ import DequeModule
 import Foundation
 import NIOConcurrencyHelpers
 
-/// What this node knows of its cluster, asked by every call: may it write, whom does it obey, with which key does it
-/// seal, and what has it to report.
+/// What this node knows of its cluster, asked by every call: may it write, whom does it obey, with which key
+/// does it seal, and what has it to report.
 ///
-/// The decisions are `LeaseGuard`, `GroupEpochs` and `CoordinatorFence`. What must survive a restart is written to
-/// the data directory *before* it is adopted here.
+/// The decisions are `LeaseGuard`, `GroupEpochs` and `CoordinatorFence`. What must survive a restart is
+/// written to the data directory *before* it is adopted here.
 final class Membership: Sendable {
   private struct State {
     var lease = LeaseGuard()
@@ -155,7 +155,8 @@ final class Membership: Sendable {
   func reported(_ count: Int) { state.withLockedValue { $0.bad.removeFirst(count) } }
 }
 
-/// Bad replicas in order of discovery, each once, at most 100,000: a disk that loses more is reported as a whole.
+/// Bad replicas in order of discovery, each once, at most 100,000: a disk that loses more is reported as a
+/// whole.
 struct OrderedReports {
   private static let limit = 100_000
   private var queue: Deque<(ChunkID, GroupID)> = []

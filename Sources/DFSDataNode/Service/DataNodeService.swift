@@ -61,8 +61,8 @@ final class DataNodeService: Sendable {
     }
   }
 
-  /// Moves a replica that failed its hashes aside and reports it with the next heartbeat. A failure to move it
-  /// is logged: the caller's answer is `.corrupt` in any case.
+  /// Moves a replica that failed its hashes aside and reports it with the next heartbeat. A failure to move
+  /// it is logged: the caller's answer is `.corrupt` in any case.
   func quarantine(_ chunk: ChunkID, in group: GroupID, because error: DFSError) async {
     corruptChunks.increment()
     membership.report(chunk, in: group)

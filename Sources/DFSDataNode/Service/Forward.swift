@@ -20,8 +20,8 @@ struct Forward: Sendable {
 }
 
 extension DataNodeService {
-  /// Sends a transfer's frames to another member, with the same buffers that this node stores, until the member has
-  /// answered, failed or was dropped.
+  /// Sends a transfer's frames to another member, with the same buffers that this node stores, until the
+  /// member has answered, failed or was dropped.
   func send(_ transfer: Transfer, member: Int, to forward: Forward) async {
     do {
       try await peers.channel(to: forward.endpoint).call(DataNodeMethods.writeChunk) { writer, reader in

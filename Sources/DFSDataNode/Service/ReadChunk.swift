@@ -7,8 +7,9 @@ import NIOCore
 
 /// Reading a range of one chunk: whole blocks, with their checksums from the footer, at most 1 MiB a piece.
 ///
-/// A chunk that is a file is sent from the page cache without being touched: the reader compares every block with
-/// its leaf, so a bad one is found there, and reported back. A small chunk comes from the database, checked.
+/// A chunk that is a file is sent from the page cache without being touched: the reader compares every block
+/// with its leaf, so a bad one is found there, and reported back. A small chunk comes from the database,
+/// checked.
 extension DataNodeService {
   func readChunk(
     _ request: WireReadChunkRequest, _ writer: MessageWriter<ReadChunkPart>, _ context: CallContext
@@ -100,7 +101,8 @@ extension DataNodeService {
   }
 }
 
-/// A descriptor of the chunk's file for as long as it is sent. The call duplicates it for what it still queues.
+/// A descriptor of the chunk's file for as long as it is sent. The call duplicates it for what it still
+/// queues.
 private struct FileHandle: Sendable {
   let handle: NIOFileHandle
 

@@ -2,8 +2,8 @@ import DFSChunkStore
 import DFSCore
 import DFSWire
 
-/// An order of the coordinator to forget condemned chunks. Done twice, it is done once: what is not there counts
-/// as gone.
+/// An order of the coordinator to forget condemned chunks. Done twice, it is done once: what is not there
+/// counts as gone.
 extension DataNodeService {
   func reapChunks(_ request: WireReapChunksRequest) async throws -> WireReapChunksResponse {
     try checkAddressee(request.node)

@@ -3,8 +3,8 @@ import DFSCore
 import DFSRPC
 import DFSWire
 
-/// Writing one chunk: the node stores the frames and, when it is the head of the transfer, hands each of them to
-/// the other members as it arrives. A forwarded transfer is the same thing without others.
+/// Writing one chunk: the node stores the frames and, when it is the head of the transfer, hands each of them
+/// to the other members as it arrives. A forwarded transfer is the same thing without others.
 extension DataNodeService {
   func writeChunk(
     _ reader: MessageReader<WriteChunkPart>, _ writer: MessageWriter<WireWriteChunkResponse>,
@@ -117,10 +117,12 @@ extension DataNodeService {
 
   // MARK: This node's replica
 
-  /// Writes what arrives; durable before its receipt exists. Everything but a finished chunk is removed again.
+  /// Writes what arrives; durable before its receipt exists. Everything but a finished chunk is removed
+  /// again.
   ///
-  /// Space is claimed at once, and a refusal ends the whole transfer: the sender is better served by a head that has
-  /// room. What has arrived until a disk thread is free is written in the same visit, so a small chunk takes one.
+  /// Space is claimed at once, and a refusal ends the whole transfer: the sender is better served by a head
+  /// that has room. What has arrived until a disk thread is free is written in the same visit, so a small
+  /// chunk takes one.
   private func keep(_ plan: ChunkPlan, at epoch: GroupEpoch, for transfer: Transfer) async {
     let replica = LocalReplica(plan, in: store, syncTime: syncTime)
     do {
@@ -136,7 +138,8 @@ extension DataNodeService {
       let error = DFSError(wrapping: error, "storing chunk \(plan.chunk) failed")
       if replica.hasBegun { transfer.fail(0, error) } else { transfer.end(error) }
     }
-    // Cancellation must not skip this: the claim and the temporary file go now, not when the last reference does.
+    // Cancellation must not skip this: the claim and the temporary file go now, not when the last reference
+    // does.
     await Task { [disk] in try? await disk.run { replica.abort() } }.value
   }
 }

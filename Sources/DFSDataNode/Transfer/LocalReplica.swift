@@ -5,7 +5,8 @@ import Metrics
 import NIOConcurrencyHelpers
 import NIOCore
 
-/// This node's own replica of a chunk that arrives. Its functions block on disk and are called one after another.
+/// This node's own replica of a chunk that arrives. Its functions block on disk and are called one after
+/// another.
 final class LocalReplica: Sendable {
   private let plan: ChunkPlan
   private let store: any ChunkStore
@@ -26,8 +27,8 @@ final class LocalReplica: Sendable {
     sink.withLockedValue { $0 = begun }
   }
 
-  /// Appends every frame; with the end among them, makes the chunk durable and returns it. Tells the transfer of its
-  /// progress, unless the end is near enough.
+  /// Appends every frame; with the end among them, makes the chunk durable and returns it. Tells the transfer
+  /// of its progress, unless the end is near enough.
   func take(_ parts: [Transfer.Part], for transfer: Transfer) throws -> ChunkDescription? {
     guard let sink = sink.withLockedValue({ $0 }) else {
       throw DFSError(.internal, "chunk \(plan.chunk) was not begun")

@@ -3,8 +3,8 @@ import DFSWire
 
 /// Checks that the pieces of a transfer follow one another, before any member gets them.
 ///
-/// That blocks match their CRC32C and that the leaves have the announced root is each member's store's check; that
-/// the leaves match the payload is the reader's, and the scrub's.
+/// That blocks match their CRC32C and that the leaves have the announced root is each member's store's check;
+/// that the leaves match the payload is the reader's, and the scrub's.
 struct PieceOrder {
   let chunk: ChunkID
   let maxLength: Int

@@ -22,8 +22,8 @@ final class Transfer: Sendable {
     case complete(receipts: [WireReceipt], failures: [WireReplicaFailure])
   }
 
-  /// Who waits, and whom a change concerns: a small chunk is over in ten changes, and waking ten tasks for each
-  /// of them would cost more than the chunk.
+  /// Who waits, and whom a change concerns: a small chunk is over in ten changes, and waking ten tasks for
+  /// each of them would cost more than the chunk.
   private struct Roles: OptionSet, Sendable {
     let rawValue: UInt32
     /// The reader of the sender's frames, which waits for room.
@@ -185,8 +185,8 @@ final class Transfer: Sendable {
     }
   }
 
-  /// Looks at the clock: drops stragglers, gives up on a sender that is gone, owes a sign of life to the one that
-  /// waits. Returns the members dropped.
+  /// Looks at the clock: drops stragglers, gives up on a sender that is gone, owes a sign of life to the one
+  /// that waits. Returns the members dropped.
   func tick() -> [NodeID] {
     let now = clock.now()
     return change(for: .all) { state in

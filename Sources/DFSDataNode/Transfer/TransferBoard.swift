@@ -5,7 +5,8 @@ import Logging
 import Metrics
 import NIOConcurrencyHelpers
 
-/// All transfers that run on this node: bounds their number and their memory, and looks at the clock for them.
+/// All transfers that run on this node: bounds their number and their memory, and looks at the clock for
+/// them.
 final class TransferBoard: Sendable {
   struct Limits: Sendable {
     var transfers = 256

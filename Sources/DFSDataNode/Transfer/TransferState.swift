@@ -4,8 +4,8 @@ import DFSWire
 /// What the node at the head of a transfer decides: who still takes part, how far every member is, what the
 /// sender may be told, who is dropped, and how it ends.
 ///
-/// Member 0 is this node's own store; a forwarded transfer has no other member. Invariants: no member is ahead
-/// of what was received; the acknowledged count only grows; a member that ended stays ended.
+/// Member 0 is this node's own store; a forwarded transfer has no other member. Invariants: no member is
+/// ahead of what was received; the acknowledged count only grows; a member that ended stays ended.
 /// W = ⌊R/2⌋ + 1 replicas make a transfer succeed, but it waits for all members within the bounds below.
 struct TransferState {
   typealias Instant = ContinuousClock.Instant
@@ -205,7 +205,8 @@ struct TransferState {
       })
   }
 
-  /// One error for several. A code that tells the sender to do something particular wins over "try elsewhere".
+  /// One error for several. A code that tells the sender to do something particular wins over "try
+  /// elsewhere".
   private func summary(of failures: [(NodeID, DFSError)]) -> DFSError {
     let telling: [DFSError.Code] = [.corrupt, .invalidArgument, .alreadyExists, .stale, .exhausted]
     let codes = failures.map(\.1.code)

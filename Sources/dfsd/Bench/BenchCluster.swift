@@ -41,7 +41,9 @@ final class BenchCluster {
       processes.append(MeasuredProcess(role: role, pid: process.processIdentifier))
     }
     do {
-      try launch("coordinator", "coordinator", ["coordinator", "--listen", coordinator, "--data", directory + "/coordinator"])
+      try launch(
+        "coordinator", "coordinator",
+        ["coordinator", "--listen", coordinator, "--data", directory + "/coordinator"])
       for number in 1...datanodes {
         try launch(
           "datanode", "datanode-\(number)",

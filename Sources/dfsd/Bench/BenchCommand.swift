@@ -24,12 +24,14 @@ struct BenchCommand: AsyncParsableCommand {
   var coordinators: String?
   @Option(
     help: ArgumentHelp(
-      "Where the cluster of its own and the source file lie: choose the disk that matters.", valueName: "directory"),
+      "Where the cluster of its own and the source file lie: choose the disk that matters.",
+      valueName: "directory"),
     completion: .directory)
   var directory = FileManager.default.temporaryDirectory.path
   @Option(help: ArgumentHelp("Datanodes of its own cluster.", valueName: "number")) var datanodes = 3
   @Option(help: ArgumentHelp("Only cases whose name contains this.", valueName: "text")) var only: String?
-  @Option(help: ArgumentHelp("Divide sizes and counts, for a quick look.", valueName: "number")) var divide = 1
+  @Option(help: ArgumentHelp("Divide sizes and counts, for a quick look.", valueName: "number")) var divide =
+    1
   @Flag(help: "Print JSON instead of the table.") var json = false
 
   func validate() throws {

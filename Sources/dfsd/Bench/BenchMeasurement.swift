@@ -84,13 +84,15 @@ struct BenchMeter {
       latencies[min(latencies.count - 1, Int(Double(latencies.count) * share))].seconds
     }
     return BenchResult(
-      name: name, operations: operations, bytes: bytes, wall: wall, cpu: cpu.values.reduce(0, +), cpuByRole: cpu,
+      name: name, operations: operations, bytes: bytes, wall: wall, cpu: cpu.values.reduce(0, +),
+      cpuByRole: cpu,
       p50: quantile(0.5), p99: quantile(0.99), peakResidentByRole: peaks)
   }
 
   private func usages() -> [MeasuredProcess: ProcessUsage] {
-    Dictionary(uniqueKeysWithValues: all.compactMap { process in
-      ProcessUsage(pid: process.pid).map { (process, $0) }
-    })
+    Dictionary(
+      uniqueKeysWithValues: all.compactMap { process in
+        ProcessUsage(pid: process.pid).map { (process, $0) }
+      })
   }
 }

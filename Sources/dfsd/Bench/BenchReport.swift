@@ -14,7 +14,8 @@ struct BenchReport: Codable, Sendable {
   }
 
   static let header = Self.columns(
-    "case", "wall s", "CPU s", "rate", "CPU/op ms", "p50 ms", "p99 ms", "peak MB (client/coord/datanode)", "of ceiling")
+    "case", "wall s", "CPU s", "rate", "CPU/op ms", "p50 ms", "p99 ms", "peak MB (client/coord/datanode)",
+    "of ceiling")
 
   static func line(_ result: BenchResult) -> String {
     func decimals(_ value: Double, _ count: Int) -> String { String(format: "%.\(count)f", value) }
@@ -28,7 +29,8 @@ struct BenchReport: Codable, Sendable {
     return columns(
       result.name, decimals(result.wall, 2), decimals(result.cpu, 2), rate,
       isBulk ? "" : decimals(result.cpuPerOperation, 3), decimals(result.p50 * 1000, 2),
-      decimals(result.p99 * 1000, 2), [peak("client"), peak("coordinator"), peak("datanode")].joined(separator: " / "),
+      decimals(result.p99 * 1000, 2),
+      [peak("client"), peak("coordinator"), peak("datanode")].joined(separator: " / "),
       result.ceiling.map { decimals($0.share * 100, 0) + " % of " + $0.name } ?? "")
   }
 
@@ -45,7 +47,8 @@ struct BenchReport: Codable, Sendable {
   private static func columns(_ texts: String...) -> String {
     let widths = [26, 8, 8, 12, 10, 9, 9, 32, 0]
     return zip(texts, widths).map { text, width in
-      text.count < width ? text + String(repeating: " ", count: width - text.count) : text + (width > 0 ? " " : "")
+      text.count < width
+        ? text + String(repeating: " ", count: width - text.count) : text + (width > 0 ? " " : "")
     }.joined().replacing(/[ ]+$/, with: "")
   }
 }

@@ -26,7 +26,9 @@ struct BenchSuite {
     if wants("1 GiB") { try await large(report) }
     for (size, operations, parallel) in [(64 << 10, 500, 16), (4 << 10, 2000, 1), (4 << 10, 2000, 16)] {
       let label = "\(size >> 10) KiB, \(parallel) at once"
-      if wants(label) { try await small(label, size: size, operations: count(operations), parallel: parallel, report) }
+      if wants(label) {
+        try await small(label, size: size, operations: count(operations), parallel: parallel, report)
+      }
     }
     if wants("names") { try await names(report) }
     try await client.remove(root, .tree)
@@ -59,7 +61,9 @@ struct BenchSuite {
     try await client.makeDirectory(directory)
     let client = client
     let bytes = Int64(size) * Int64(operations)
-    var put = try await meter.measure("put \(label)", operations: operations, bytes: bytes, parallel: parallel) {
+    var put = try await meter.measure(
+      "put \(label)", operations: operations, bytes: bytes, parallel: parallel
+    ) {
       var content = [UInt8](repeating: UInt8(truncatingIfNeeded: $0), count: size)
       content[0] = UInt8(truncatingIfNeeded: $0 >> 8)
       try await client.upload(bytes: content, to: directory.appending(try FileName("f\($0)")))
@@ -79,7 +83,9 @@ struct BenchSuite {
     try await client.makeDirectory(directory)
     let client = client
     let operations = count(5000)
-    var create = try await meter.measure("names: create, 16 at once", operations: operations, bytes: 0, parallel: 16) {
+    var create = try await meter.measure(
+      "names: create, 16 at once", operations: operations, bytes: 0, parallel: 16
+    ) {
       try await client.upload(bytes: [], to: directory.appending(try FileName("f\($0)")))
     }
     create.ceiling = .init(name: "fdatasync", share: create.operationsPerSecond / ceilings.syncsOfSixteen)
@@ -95,7 +101,9 @@ struct BenchSuite {
     }
     list.operations = operations
     report(list)
-    var delete = try await meter.measure("names: delete, 16 at once", operations: operations, bytes: 0, parallel: 16) {
+    var delete = try await meter.measure(
+      "names: delete, 16 at once", operations: operations, bytes: 0, parallel: 16
+    ) {
       try await client.remove(directory.appending(try FileName("f\($0)")))
     }
     delete.ceiling = .init(name: "fdatasync", share: delete.operationsPerSecond / ceilings.syncsOfSixteen)

@@ -71,7 +71,9 @@ struct MachineCeilings: Codable, Sendable {
       }
     }
     let receiver = accept(listener, nil, nil)
-    guard connected, receiver >= 0 else { throw BenchError("no TCP connection over loopback: \(errnoText())") }
+    guard connected, receiver >= 0 else {
+      throw BenchError("no TCP connection over loopback: \(errnoText())")
+    }
     defer { close(receiver) }
 
     let piece = 256 << 10
@@ -79,7 +81,9 @@ struct MachineCeilings: Codable, Sendable {
       let buffer = [UInt8](repeating: 1, count: piece)
       var left = bytes
       while left > 0 {
-        let sent = buffer.withUnsafeBytes { send(sender, $0.baseAddress, min(left, piece), Int32(MSG_NOSIGNAL)) }
+        let sent = buffer.withUnsafeBytes {
+          send(sender, $0.baseAddress, min(left, piece), Int32(MSG_NOSIGNAL))
+        }
         if sent <= 0 { return }
         left -= sent
       }

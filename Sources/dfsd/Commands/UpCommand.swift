@@ -68,7 +68,8 @@ struct UpCommand: AsyncParsableCommand {
     var addresses: [Endpoint] = []
     for node in nodes { addresses.append(try await node.start()) }
     let command = self
-    try await RoleRunner(logger: Logger(label: "dfs.up"), loops: loops).run([coordinator] + nodes) { [addresses] in
+    try await RoleRunner(logger: Logger(label: "dfs.up"), loops: loops).run([coordinator] + nodes) {
+      [addresses] in
       for node in nodes { _ = await node.joined() }
       try command.announce(address, addresses, directory, settings)
       return "coordinator at \(address), \(addresses.count) datanodes"
