@@ -15,7 +15,7 @@ struct StyleTests {
     }
   }
 
-  private static let columns = 150
+  private static let columns = 125
 
   @Test func `no function is longer than 70 lines`() throws {
     for file in try Repository.written() where file.path.hasPrefix("Sources/") {
