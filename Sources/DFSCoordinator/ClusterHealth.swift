@@ -15,10 +15,10 @@ struct ClusterSpace: Sendable, Hashable {
     let byDisk = Dictionary(grouping: members) { $0.disk.isEmpty ? "node \($0.id)" : "disk \($0.disk)" }
     isSingleDisk = members.count > 1 && byDisk.count == 1
     for sharers in byDisk.values {
-      capacity += sharers.map(\.record.capacity).max() ?? .zero
-      stored += sharers.map { $0.report?.stored ?? .zero }.reduce(.zero, +)
+      capacity = capacity.addingSaturated(sharers.map(\.record.capacity).max() ?? .zero)
+      for sharer in sharers { stored = stored.addingSaturated(sharer.report?.stored ?? .zero) }
       let free = sharers.compactMap { $0.report?.free }.max() ?? .zero
-      self.free += free
+      self.free = self.free.addingSaturated(free)
       let writable = sharers.filter(\.isWritable)
       shares += writable.map { _ in ByteCount(rawValue: free.rawValue / Int64(writable.count)) }
     }
@@ -28,11 +28,12 @@ struct ClusterSpace: Sendable, Hashable {
   /// copy of a byte, so a large disk counts only as far as the others can keep up.
   func usable(replicas: Int) -> ByteCount {
     guard replicas > 0, shares.count >= replicas else { return .zero }
-    let sorted = shares.map(\.rawValue).sorted(by: >)
+    let sorted = shares.sorted(by: >)
     var best: Int64 = .max
     // With the k largest disks full of one copy each, the others must hold the remaining copies.
     for large in 0..<replicas {
-      best = min(best, sorted.dropFirst(large).reduce(0, +) / Int64(replicas - large))
+      let others = sorted.dropFirst(large).reduce(ByteCount.zero) { $0.addingSaturated($1) }
+      best = min(best, others.rawValue / Int64(replicas - large))
     }
     return ByteCount(rawValue: best)
   }

@@ -12,6 +12,12 @@ public struct ByteCount: RawRepresentable, Hashable, Sendable, Comparable, Addit
   public static func + (left: Self, right: Self) -> Self { Self(rawValue: left.rawValue + right.rawValue) }
   public static func - (left: Self, right: Self) -> Self { Self(rawValue: left.rawValue - right.rawValue) }
   public static func < (left: Self, right: Self) -> Bool { left.rawValue < right.rawValue }
+
+  /// The sum, or the largest count there is: for numbers that others report, which may be anything.
+  public func addingSaturated(_ other: Self) -> Self {
+    let (sum, overflow) = rawValue.addingReportingOverflow(other.rawValue)
+    return Self(rawValue: overflow ? (other.rawValue < 0 ? .min : .max) : sum)
+  }
   public var int: Int { Int(rawValue) }
 }
 

@@ -21,6 +21,6 @@ public struct ChunkSize: Hashable, Sendable, CustomStringConvertible {
   private init(unchecked bytes: Int) { self.bytes = bytes }
 
   /// The number of chunks of a file of `length` bytes; an empty file has none.
-  public func chunkCount(of length: Int64) -> Int64 { (length + Int64(bytes) - 1) / Int64(bytes) }
+  public func chunkCount(of length: Int64) -> Int64 { length <= 0 ? 0 : (length - 1) / Int64(bytes) + 1 }
   public var description: String { ByteCount(bytes).description }
 }

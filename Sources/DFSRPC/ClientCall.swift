@@ -178,11 +178,11 @@ final class ClientCall: HTTP2StreamDelegate, @unchecked Sendable {
     end(error)
   }
 
-  /// A call that was on its way when the connection broke: only one that may be sent again, or that never
-  /// left, counts as not done.
+  /// A call that was on its way when the connection broke: only one that never left counts as not done.
   private func lost(_ message: String, cause: DFSError?) -> DFSError {
     guard stream?.isSent == true else { return Self.notProcessed(message, cause: cause) }
-    return DFSError(retry == .whenSafe ? .unavailable : .outcomeUnknown, message, cause: cause)
+    guard retry == .whenSafe else { return DFSError(.outcomeUnknown, message, cause: cause) }
+    return DFSError(.unavailable, message, cause: MaybeProcessed(cause: cause))
   }
 
   private static func notProcessed(_ message: String, cause: DFSError? = nil) -> DFSError {

@@ -147,23 +147,36 @@ package final class RPCChannel: Sendable {
     let call = ClientCallOptions(options, maxResponse: maxResponse)
     var waits = policy.backoff
     var count = 1
+    // An earlier attempt may have been executed: a later one that does not get through settles nothing.
+    var isInDoubt = false
     while true {
       let lane = lane
-      let link = try await lane.link(
-        options.waitForReady ? .waitForReady : .failFast, deadline: call.deadline)
+      let link: ChannelLane.Link
+      do {
+        link = try await lane.link(
+          options.waitForReady ? .waitForReady : .failFast, deadline: call.deadline)
+      } catch let error as DFSError where isInDoubt { throw Self.doubtful(error) }
       do {
         let response = try await attempt(link, call)
         budget.withLockedValue { $0.recordSuccess() }
         return response
       } catch {
         let error = DFSError(wrapping: error, "the call failed")
-        guard let wait = delay(after: error, retry, call, count, &waits) else { throw error }
+        if error.cause is MaybeProcessed { isInDoubt = true }
+        guard let wait = delay(after: error, retry, call, count, &waits) else {
+          throw isInDoubt ? Self.doubtful(error) : error
+        }
         if endpointCount > 1, error.code == .unavailable { lane.leave(link) }
         count += 1
         Self.retries.increment()
         try await Task.sleep(for: wait)
       }
     }
+  }
+
+  private static func doubtful(_ error: DFSError) -> DFSError {
+    guard error.code == .unavailable, !(error.cause is MaybeProcessed) else { return error }
+    return DFSError(.unavailable, error.message, metadata: error.metadata, cause: MaybeProcessed(cause: error))
   }
 
   private func delay(

@@ -1,4 +1,4 @@
-import DFSCore
+package import DFSCore
 
 /// The cause of an error that ended a call before the server acted on it: the first byte never left, or the
 /// server said that it did not begin (REFUSED_STREAM, GOAWAY). Such a call may be sent again whatever its
@@ -6,6 +6,14 @@ import DFSCore
 struct NotProcessed: Error, CustomStringConvertible {
   var cause: DFSError?
   var description: String { cause.map { "not processed: \($0)" } ?? "not processed" }
+}
+
+/// The cause of an `.unavailable` that ended a call after it had left: the server may have acted on it. It may be
+/// sent again, because its method says so; who gives up instead does not know the outcome.
+package struct MaybeProcessed: Error, CustomStringConvertible {
+  var cause: DFSError?
+  package init(cause: DFSError? = nil) { self.cause = cause }
+  package var description: String { cause.map { "maybe processed: \($0)" } ?? "maybe processed" }
 }
 
 /// Whether and when a call that failed is sent again.

@@ -151,7 +151,8 @@ extension HTTP2Session: ChannelInboundHandler {
 extension Duration {
   var nanoseconds: Int64 {
     let (seconds, attoseconds) = components
-    return seconds.multipliedReportingOverflow(by: 1_000_000_000).overflow
-      ? .max : seconds * 1_000_000_000 + attoseconds / 1_000_000_000
+    let (whole, isTooLong) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
+    let (sum, isJustTooLong) = whole.addingReportingOverflow(attoseconds / 1_000_000_000)
+    return isTooLong || isJustTooLong ? .max : sum
   }
 }

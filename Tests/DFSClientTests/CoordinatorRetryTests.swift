@@ -1,4 +1,5 @@
 import DFSCore
+import DFSRPC
 import TestSupport
 import Testing
 
@@ -41,6 +42,21 @@ struct CoordinatorRetryTests {
   @Test func `an unknown outcome that is never settled is reported as unknown`() {
     #expect(end(.mutation, [.outcomeUnknown, .unavailable]).0.code == .outcomeUnknown)
     #expect(end(.mutation, [.deadlineExceeded, .unavailable]).0.code == .outcomeUnknown)
+  }
+
+  @Test func `a call that left and whose connection broke is reported as unknown when nothing settles it`() {
+    var retry = CoordinatorRetry(.mutation, started: start, patience: .seconds(1))
+    let lost = DFSError(.unavailable, "the connection was lost", cause: MaybeProcessed())
+    guard case .retry = retry.decide(after: lost, now: start, chance: 0) else {
+      Issue.record("a lost connection is worth another attempt")
+      return
+    }
+    let refused = DFSError(.unavailable, "connection refused")
+    guard case .fail(let error) = retry.decide(after: refused, now: start + .seconds(2), chance: 0) else {
+      Issue.record("patience does not end")
+      return
+    }
+    #expect(error.code == .outcomeUnknown)
   }
 
   @Test func `an unknown outcome is settled by a definite answer to the same request`() {

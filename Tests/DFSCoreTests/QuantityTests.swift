@@ -3,6 +3,12 @@ import TestSupport
 import Testing
 
 struct ByteCountTests {
+  @Test func `a sum of what others report ends at the largest count`() {
+    let largest = ByteCount(rawValue: .max)
+    #expect(largest.addingSaturated(ByteCount(1)) == largest)
+    #expect(ByteCount(2).addingSaturated(ByteCount(3)) == ByteCount(5))
+  }
+
   @Test(arguments: [
     ("0", 0), ("4096", 4096), ("1B", 1), ("64KiB", 65_536), ("64 kib", 65_536), ("8 MiB", 8 << 20),
     ("8m", 8 << 20),
@@ -40,6 +46,14 @@ struct ByteCountTests {
 }
 
 struct ChunkSizeTests {
+  @Test func `the largest length that a message can name has a number of chunks`() {
+    #expect(ChunkSize.standard.chunkCount(of: .max) == 1 << 40)
+    #expect(ChunkSize.standard.chunkCount(of: 0) == 0)
+    #expect(ChunkSize.standard.chunkCount(of: 1) == 1)
+    #expect(ChunkSize.standard.chunkCount(of: 8 << 20) == 1)
+    #expect(ChunkSize.standard.chunkCount(of: 8 << 20 | 1) == 2)
+  }
+
   @Test func `exactly the eleven powers of two from 64 KiB to 64 MiB are chunk sizes`() {
     let powers = (0..<63).map { 1 << $0 }.filter { ChunkSize(bytes: $0) != nil }
     #expect(powers == (16...26).map { 1 << $0 })

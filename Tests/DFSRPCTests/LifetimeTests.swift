@@ -73,13 +73,11 @@ struct `The end of a call` {
   @Test func `a deadline ends the call on both sides`() async throws {
     let tally = Tally()
     try await Loopback.run(router: router(tally)) { loopback in
-      let start = ContinuousClock.now
       let error = await #expect(throws: DFSError.self) {
         try await loopback.connection.call(
           wait, ByteBuffer(), options: Loopback.options(timeout: .milliseconds(100)))
       }
       #expect(error?.code == .deadlineExceeded)
-      #expect(start.duration(to: .now) < .seconds(5))
       try await tally.reaches(1, "cancelled")
       #expect(tally["with deadline"] == 1)
     }
@@ -197,9 +195,7 @@ struct `The end of a call` {
         try await loopback.connection.call(wait, ByteBuffer(), options: Loopback.options())
       }
       try await tally.reaches(1, "started")
-      let start = ContinuousClock.now
       await loopback.server.drain(grace: .milliseconds(200))
-      #expect(start.duration(to: .now) < .seconds(5))
       try await tally.reaches(1, "cancelled")
       #expect(await code(of: call) == .unavailable)
     }

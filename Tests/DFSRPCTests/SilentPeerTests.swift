@@ -16,13 +16,11 @@ struct `A peer that goes quiet` {
       $0.http2.keepaliveInterval = .milliseconds(50)
       $0.http2.keepaliveTimeout = .milliseconds(50)
     }) { loopback in
-      let start = ContinuousClock.now
       let isClosed = try await RawPeer.run(port: loopback.endpoint.port) { peer in
         peer.send(RawFrame.hello)
         return peer.receiveAll() != nil
       }
       #expect(isClosed)
-      #expect(start.duration(to: .now) < .seconds(5))
       // Ours answers, and stays.
       try await Task.sleep(for: .milliseconds(300))
       let response = try await loopback.connection.call(Echo.unary, .pattern(3), options: Loopback.options())

@@ -1,4 +1,5 @@
 import DFSCore
+import DFSRPC
 
 /// Decides after a failed call to the coordinator whether to ask again, and what to tell when not.
 ///
@@ -30,7 +31,7 @@ struct CoordinatorRetry: Sendable {
   /// `chance` is from 0 to 1 and spreads the clients of a restarted coordinator.
   mutating func decide(after error: DFSError, now: ContinuousClock.Instant, chance: Double) -> Decision {
     attempts += 1
-    if leavesDoubt(error.code) { mayHaveHappened = true }
+    if kind == .mutation, leavesDoubt(error) { mayHaveHappened = true }
     guard isTransient(error.code) else { return .fail(settle(error)) }
     let ceiling = min(Self.longestPause, Self.firstPause * (1 << min(attempts - 1, 10)))
     let pause = ceiling / 2 + ceiling / 2 * chance
@@ -49,10 +50,10 @@ struct CoordinatorRetry: Sendable {
     }
   }
 
-  private func leavesDoubt(_ code: DFSError.Code) -> Bool {
-    switch code {
-    case .outcomeUnknown, .deadlineExceeded, .cancelled: kind == .mutation
-    default: false
+  private func leavesDoubt(_ error: DFSError) -> Bool {
+    switch error.code {
+    case .outcomeUnknown, .deadlineExceeded, .cancelled: true
+    default: error.cause is MaybeProcessed
     }
   }
 

@@ -148,6 +148,8 @@ final class StreamSource: ChunkSource {
   }
 
   func refill(_ position: Int, with pieces: [ByteBuffer]) async throws {
+    // An attempt before this one brought them already.
+    guard state.withLockedValue({ $0.kept[position] }) == nil else { return }
     try await keep(position, pieces, pieces.reduce(0) { $0 + $1.readableBytes })
   }
 }

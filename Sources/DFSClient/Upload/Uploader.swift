@@ -50,7 +50,9 @@ struct Uploader: Sendable {
       let stored = try FileAttributes(answer.attributes)
       return UploadReceipt(attributes: stored, replicas: stored.replicas, rewrittenChunks: 0)
     } catch let error as DFSError where error.code == .invalidArgument && content.readableBytes > 0 {
-      guard let limit = error.metadata["inline_limit"].flatMap({ Int($0) }) else { throw error }
+      guard let limit = error.metadata["inline_limit"].flatMap({ Int($0) }),
+        (0...ChunkSize.smallest).contains(limit)
+      else { throw error }
       connection.withKnowledge { $0.inlineLimit = limit }
       return nil
     }

@@ -30,24 +30,24 @@ extension CoordinatorService {
       response.rejectedIndices = indices
     case .committed(let receipt):
       response.fewestReplicas = UInt32(receipt.replicas)
-      response.attributes = try await version(madeBy: receipt)
+      response.attributes = await version(madeBy: receipt)
     }
     return response
   }
 
-  /// The version that a write made, whatever became of its name since.
-  func version(madeBy receipt: WriteReceipt) async throws -> WireAttributes {
-    try await read { view in
-      guard var status = try view.version(receipt.inode) else {
-        // Replaced and reaped since: what a retry still has to know.
-        var attributes = WireAttributes()
-        attributes.inode = receipt.inode.rawValue
-        attributes.type = .file
-        attributes.revision = receipt.revision.rawValue
-        return attributes
-      }
-      status.revision = receipt.revision
-      return WireAttributes(status)
+  /// The version that a write made, whatever became of its name since. It is durable and visible: a failure to
+  /// read it back must not look like a failure of the write.
+  func version(madeBy receipt: WriteReceipt) async -> WireAttributes {
+    let found = try? await read { view in try view.version(receipt.inode) }
+    guard var status = found ?? nil else {
+      // Replaced and reaped since, or out of reach: what a retry still has to know.
+      var attributes = WireAttributes()
+      attributes.inode = receipt.inode.rawValue
+      attributes.type = .file
+      attributes.revision = receipt.revision.rawValue
+      return attributes
     }
+    status.revision = receipt.revision
+    return WireAttributes(status)
   }
 }

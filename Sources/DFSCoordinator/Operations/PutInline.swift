@@ -27,7 +27,7 @@ extension CoordinatorService {
       policy: policy, bytes: content, root: root)
     let settled = try await settle(put, at: path, makeParents: request.makeParents, id: id)
     var response = WirePutInlineResponse()
-    response.attributes = try await version(madeBy: settled.outcome)
+    response.attributes = await version(madeBy: settled.outcome)
     response.revision = settled.revision.rawValue
     return response
   }
