@@ -82,4 +82,28 @@ package enum CoordinatorMethods {
 
   package static let heartbeat = BidirectionalMethod<WireHeartbeatRequest, WireHeartbeatResponse>(
     path: "/dfs.v1.CoordinatorService/Heartbeat", retry: .never, request: .protobuf, response: .protobuf)
+
+  package static let listTrash = UnaryMethod<WireListTrashRequest, WireListTrashResponse>(
+    path: "/dfs.v1.CoordinatorService/ListTrash", retry: .whenSafe, request: .protobuf, response: .protobuf)
+
+  package static let undelete = UnaryMethod<WireUndeleteRequest, WireUndeleteResponse>(
+    path: "/dfs.v1.CoordinatorService/Undelete", retry: .whenSafe, request: .protobuf, response: .protobuf)
+
+  package static let purgeTrash = UnaryMethod<WirePurgeTrashRequest, WirePurgeTrashResponse>(
+    path: "/dfs.v1.CoordinatorService/PurgeTrash", retry: .whenSafe, request: .protobuf, response: .protobuf)
+
+  package static let changeNode = UnaryMethod<WireChangeNodeRequest, WireChangeNodeResponse>(
+    path: "/dfs.v1.CoordinatorService/ChangeNode", retry: .whenSafe, request: .protobuf, response: .protobuf)
+
+  package static let canStop = UnaryMethod<WireCanStopRequest, WireCanStopResponse>(
+    path: "/dfs.v1.CoordinatorService/CanStop", retry: .whenSafe, request: .protobuf, response: .protobuf)
+
+  package static let listJobs = UnaryMethod<WireListJobsRequest, WireListJobsResponse>(
+    path: "/dfs.v1.CoordinatorService/ListJobs", retry: .whenSafe, request: .protobuf, response: .protobuf)
+
+  package static let controlJob = UnaryMethod<WireControlJobRequest, WireControlJobResponse>(
+    path: "/dfs.v1.CoordinatorService/ControlJob", retry: .whenSafe, request: .protobuf, response: .protobuf)
+
+  package static let releaseHold = UnaryMethod<WireReleaseHoldRequest, WireReleaseHoldResponse>(
+    path: "/dfs.v1.CoordinatorService/ReleaseHold", retry: .whenSafe, request: .protobuf, response: .protobuf)
 }

@@ -18,4 +18,22 @@ package enum DataNodeMethods {
 
   package static let reapChunks = UnaryMethod<WireReapChunksRequest, WireReapChunksResponse>(
     path: "/dfs.v1.DataNodeService/ReapChunks", retry: .whenSafe, request: .protobuf, response: .protobuf)
+
+  package static let copyChunks = ServerStreamingMethod<WireCopyChunksRequest, WireCopyChunksResponse>(
+    path: "/dfs.v1.DataNodeService/CopyChunks", retry: .whenSafe, request: .protobuf, response: .protobuf)
+
+  package static let listGroups = UnaryMethod<WireListGroupsRequest, WireListGroupsResponse>(
+    path: "/dfs.v1.DataNodeService/ListGroups", retry: .whenSafe, request: .protobuf, response: .protobuf)
+
+  package static let keepMetadata = BidirectionalMethod<WireKeepMetadataRequest, WireKeepMetadataResponse>(
+    path: "/dfs.v1.DataNodeService/KeepMetadata", retry: .never, request: .protobuf, response: .protobuf)
+
+  package static let readMetadata = ServerStreamingMethod<WireReadMetadataRequest, WireReadMetadataResponse>(
+    path: "/dfs.v1.DataNodeService/ReadMetadata", retry: .whenSafe, request: .protobuf, response: .protobuf)
+
+  package static let listNodeJobs = UnaryMethod<WireListNodeJobsRequest, WireListNodeJobsResponse>(
+    path: "/dfs.v1.DataNodeService/ListNodeJobs", retry: .whenSafe, request: .protobuf, response: .protobuf)
+
+  package static let controlNodeJob = UnaryMethod<WireControlNodeJobRequest, WireListNodeJobsResponse>(
+    path: "/dfs.v1.DataNodeService/ControlNodeJob", retry: .whenSafe, request: .protobuf, response: .protobuf)
 }

@@ -31,6 +31,165 @@ fileprivate nonisolated struct _GeneratedWithProtocGenSwiftVersion: SwiftProtobu
   typealias Version = _2
 }
 
+/// Why something is in the trash.
+package nonisolated enum WireTrashCause: SwiftProtobuf.Enum, Swift.CaseIterable {
+  package typealias RawValue = Int
+
+  /// Not sent.
+  case unspecified // = 0
+
+  /// A Remove.
+  case removed // = 1
+
+  /// A write or rename gave its name to another version.
+  case replaced // = 2
+  case UNRECOGNIZED(Int)
+
+  package init() {
+    self = .unspecified
+  }
+
+  package init?(rawValue: Int) {
+    switch rawValue {
+    case 0: self = .unspecified
+    case 1: self = .removed
+    case 2: self = .replaced
+    default: self = .UNRECOGNIZED(rawValue)
+    }
+  }
+
+  package var rawValue: Int {
+    switch self {
+    case .unspecified: return 0
+    case .removed: return 1
+    case .replaced: return 2
+    case .UNRECOGNIZED(let i): return i
+    }
+  }
+
+  // The compiler won't synthesize support with the UNRECOGNIZED case.
+  package static let allCases: [WireTrashCause] = [
+    .unspecified,
+    .removed,
+    .replaced,
+  ]
+
+}
+
+/// What is to become of a datanode.
+package nonisolated enum WireNodeAction: SwiftProtobuf.Enum, Swift.CaseIterable {
+  package typealias RawValue = Int
+
+  /// Not sent.
+  case unspecified // = 0
+
+  /// Ends draining, maintenance and distrust: it takes part again.
+  case activate // = 1
+
+  /// Its slots move to others; it serves until they have everything.
+  case drain // = 2
+
+  /// Announces a stop: nothing is repaired for it while it is away.
+  case maintenance // = 3
+
+  /// Takes it out of the cluster for good.
+  case remove // = 4
+  case UNRECOGNIZED(Int)
+
+  package init() {
+    self = .unspecified
+  }
+
+  package init?(rawValue: Int) {
+    switch rawValue {
+    case 0: self = .unspecified
+    case 1: self = .activate
+    case 2: self = .drain
+    case 3: self = .maintenance
+    case 4: self = .remove
+    default: self = .UNRECOGNIZED(rawValue)
+    }
+  }
+
+  package var rawValue: Int {
+    switch self {
+    case .unspecified: return 0
+    case .activate: return 1
+    case .drain: return 2
+    case .maintenance: return 3
+    case .remove: return 4
+    case .UNRECOGNIZED(let i): return i
+    }
+  }
+
+  // The compiler won't synthesize support with the UNRECOGNIZED case.
+  package static let allCases: [WireNodeAction] = [
+    .unspecified,
+    .activate,
+    .drain,
+    .maintenance,
+    .remove,
+  ]
+
+}
+
+/// What is to become of a job.
+package nonisolated enum WireJobAction: SwiftProtobuf.Enum, Swift.CaseIterable {
+  package typealias RawValue = Int
+
+  /// Not sent.
+  case unspecified // = 0
+
+  /// No further step until it is resumed or its process restarts.
+  case pause // = 1
+
+  /// Goes on.
+  case resume // = 2
+
+  /// Takes its next step at once; a job that works in passes begins a new one.
+  case run // = 3
+
+  /// Changes its pace to `pace_percent`.
+  case pace // = 4
+  case UNRECOGNIZED(Int)
+
+  package init() {
+    self = .unspecified
+  }
+
+  package init?(rawValue: Int) {
+    switch rawValue {
+    case 0: self = .unspecified
+    case 1: self = .pause
+    case 2: self = .resume
+    case 3: self = .run
+    case 4: self = .pace
+    default: self = .UNRECOGNIZED(rawValue)
+    }
+  }
+
+  package var rawValue: Int {
+    switch self {
+    case .unspecified: return 0
+    case .pause: return 1
+    case .resume: return 2
+    case .run: return 3
+    case .pace: return 4
+    case .UNRECOGNIZED(let i): return i
+    }
+  }
+
+  // The compiler won't synthesize support with the UNRECOGNIZED case.
+  package static let allCases: [WireJobAction] = [
+    .unspecified,
+    .pause,
+    .resume,
+    .run,
+    .pace,
+  ]
+
+}
+
 /// What was wrong with a replica.
 package nonisolated enum WireReplicaFault: SwiftProtobuf.Enum, Swift.CaseIterable {
   package typealias RawValue = Int
@@ -1249,6 +1408,9 @@ package nonisolated struct WireRemoveRequest: Sendable {
   /// Clears the value of `precondition`. Subsequent reads from it will return its default value.
   package mutating func clearPrecondition() {self._precondition = nil}
 
+  /// Removes for good at once, past the trash.
+  package var now: Bool = false
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -1258,6 +1420,429 @@ package nonisolated struct WireRemoveRequest: Sendable {
 }
 
 package nonisolated struct WireRemoveResponse: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Revision of this answer.
+  package var revision: UInt64 = 0
+
+  /// Names the deletion for Undelete; empty when nothing went to the trash.
+  package var deletion: String = String()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// One deletion that can be undone.
+package nonisolated struct WireTrashEntry: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Names the deletion.
+  package var deletion: String = String()
+
+  /// Where it was; the path of its directory as that is called now, or as it was when that is gone too.
+  package var path: String = String()
+
+  /// File or directory; a directory with everything below it is one entry.
+  package var type: WireEntryType = .unspecified
+
+  /// Length of a file in bytes.
+  package var length: UInt64 = 0
+
+  /// When it was deleted and when it expires, in milliseconds since 1970, by the cluster's clock.
+  package var deletedMs: UInt64 = 0
+
+  package var expiresMs: UInt64 = 0
+
+  /// Why it is here.
+  package var cause: WireTrashCause = .unspecified
+
+  /// The version or directory.
+  package var inode: UInt64 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct WireListTrashRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Only what was at or below this absolute path; everything when empty.
+  package var path: String = String()
+
+  /// Entries wanted at most; 1,000 when zero, at most 1,000.
+  package var pageSize: UInt32 = 0
+
+  /// `next_page` of the page before; empty for the first.
+  package var page: Data = Data()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct WireListTrashResponse: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// In order of expiry.
+  package var entries: [WireTrashEntry] = []
+
+  /// Names the next page; empty after the last.
+  package var nextPage: Data = Data()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct WireUndeleteRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Makes a retry safe.
+  package var requestID: WireRequestId {
+    get {_requestID ?? WireRequestId()}
+    set {_requestID = newValue}
+  }
+  /// Returns true if `requestID` has been explicitly set.
+  package var hasRequestID: Bool {self._requestID != nil}
+  /// Clears the value of `requestID`. Subsequent reads from it will return its default value.
+  package mutating func clearRequestID() {self._requestID = nil}
+
+  /// The deletion.
+  package var deletion: String = String()
+
+  /// Absolute path that it gets; its old place when empty.
+  package var target: String = String()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _requestID: WireRequestId? = nil
+}
+
+package nonisolated struct WireUndeleteResponse: @unchecked Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Where it is now.
+  package var path: String {
+    get {_storage._path}
+    set {_uniqueStorage()._path = newValue}
+  }
+
+  /// What is known of it.
+  package var attributes: WireAttributes {
+    get {_storage._attributes ?? WireAttributes()}
+    set {_uniqueStorage()._attributes = newValue}
+  }
+  /// Returns true if `attributes` has been explicitly set.
+  package var hasAttributes: Bool {_storage._attributes != nil}
+  /// Clears the value of `attributes`. Subsequent reads from it will return its default value.
+  package mutating func clearAttributes() {_uniqueStorage()._attributes = nil}
+
+  /// Revision of this answer.
+  package var revision: UInt64 {
+    get {_storage._revision}
+    set {_uniqueStorage()._revision = newValue}
+  }
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _storage = _StorageClass.defaultInstance
+}
+
+package nonisolated struct WirePurgeTrashRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// The deletions, at most 1,000; one that is gone already is no error.
+  package var deletions: [String] = []
+
+  /// Everything that is in the trash when the call comes, instead.
+  package var all: Bool = false
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct WirePurgeTrashResponse: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Deletions that were purged by this call.
+  package var purged: UInt64 = 0
+
+  /// Revision of this answer.
+  package var revision: UInt64 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct WireChangeNodeRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// The node.
+  package var node: UInt64 = 0
+
+  /// What to do.
+  package var action: WireNodeAction = .unspecified
+
+  /// Removes a node although some chunks have no other good copy that is known.
+  package var force: Bool = false
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct WireChangeNodeResponse: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// The node now.
+  package var node: WireNode {
+    get {_node ?? WireNode()}
+    set {_node = newValue}
+  }
+  /// Returns true if `node` has been explicitly set.
+  package var hasNode: Bool {self._node != nil}
+  /// Clears the value of `node`. Subsequent reads from it will return its default value.
+  package mutating func clearNode() {self._node = nil}
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _node: WireNode? = nil
+}
+
+package nonisolated struct WireCanStopRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// The nodes that would be stopped together.
+  package var nodes: [UInt64] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct WireCanStopResponse: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// True when every group stays readable and writable without them.
+  package var canStop: Bool = false
+
+  /// Groups that would have no reachable full member, and fewer writable members than a write needs.
+  package var groupsUnreadable: UInt32 = 0
+
+  package var groupsUnwritable: UInt32 = 0
+
+  /// A sentence for a person when the answer is no.
+  package var reason: String = String()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// How a background job stands.
+package nonisolated struct WireJobStatus: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Its name: snake_case.
+  package var name: String = String()
+
+  /// The datanode it runs on; zero for the coordinator.
+  package var node: UInt64 = 0
+
+  /// False while it waits for its next step.
+  package var working: Bool = false
+
+  /// True when an operator has paused it; a restart of its process resumes it.
+  package var paused: Bool = false
+
+  /// Steps taken and failed since the process started.
+  package var steps: UInt64 = 0
+
+  package var failures: UInt64 = 0
+
+  /// Of the last step, if that failed.
+  package var lastError: String = String()
+
+  /// What is done of the present pass and how much there is, in `unit`s; zero total when it is not known.
+  package var done: UInt64 = 0
+
+  package var total: UInt64 = 0
+
+  /// "chunks", "groups", "bytes", "records": what is counted.
+  package var unit: String = String()
+
+  /// Units a second, lately.
+  package var rate: Double = 0
+
+  /// Until the present pass is done, in milliseconds; absent when not known.
+  package var etaMs: UInt64 {
+    get {_etaMs ?? 0}
+    set {_etaMs = newValue}
+  }
+  /// Returns true if `etaMs` has been explicitly set.
+  package var hasEtaMs: Bool {self._etaMs != nil}
+  /// Clears the value of `etaMs`. Subsequent reads from it will return its default value.
+  package mutating func clearEtaMs() {self._etaMs = nil}
+
+  /// Percent of its configured pace: 100 unless an operator changed it.
+  package var pacePercent: UInt32 = 0
+
+  /// Milliseconds since its last step; absent before the first.
+  package var lastStepMs: UInt64 {
+    get {_lastStepMs ?? 0}
+    set {_lastStepMs = newValue}
+  }
+  /// Returns true if `lastStepMs` has been explicitly set.
+  package var hasLastStepMs: Bool {self._lastStepMs != nil}
+  /// Clears the value of `lastStepMs`. Subsequent reads from it will return its default value.
+  package mutating func clearLastStepMs() {self._lastStepMs = nil}
+
+  /// One sentence on what it does.
+  package var what: String = String()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _etaMs: UInt64? = nil
+  fileprivate var _lastStepMs: UInt64? = nil
+}
+
+package nonisolated struct WireListJobsRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Only the coordinator's own jobs, or those of one datanode; all when absent.
+  package var node: UInt64 {
+    get {_node ?? 0}
+    set {_node = newValue}
+  }
+  /// Returns true if `node` has been explicitly set.
+  package var hasNode: Bool {self._node != nil}
+  /// Clears the value of `node`. Subsequent reads from it will return its default value.
+  package mutating func clearNode() {self._node = nil}
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _node: UInt64? = nil
+}
+
+package nonisolated struct WireListJobsResponse: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// The coordinator's first, then by node and name.
+  package var jobs: [WireJobStatus] = []
+
+  /// Nodes that did not answer.
+  package var silentNodes: [UInt64] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct WireControlJobRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// The job.
+  package var name: String = String()
+
+  /// The datanode it runs on, zero for the coordinator; everywhere it runs when absent.
+  package var node: UInt64 {
+    get {_node ?? 0}
+    set {_node = newValue}
+  }
+  /// Returns true if `node` has been explicitly set.
+  package var hasNode: Bool {self._node != nil}
+  /// Clears the value of `node`. Subsequent reads from it will return its default value.
+  package mutating func clearNode() {self._node = nil}
+
+  /// What to do.
+  package var action: WireJobAction = .unspecified
+
+  /// For JOB_ACTION_PACE: 1 to 10,000 percent of the configured pace.
+  package var pacePercent: UInt32 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _node: UInt64? = nil
+}
+
+package nonisolated struct WireControlJobResponse: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// The jobs that were reached, as they are now.
+  package var jobs: [WireJobStatus] = []
+
+  /// Nodes that did not answer.
+  package var silentNodes: [UInt64] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct WireReleaseHoldRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Releases although no check has been completed since the restore.
+  package var force: Bool = false
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct WireReleaseHoldResponse: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
@@ -1621,6 +2206,140 @@ package nonisolated struct WireGetStatusResponse: @unchecked Sendable {
     set {_uniqueStorage()._warnings = newValue}
   }
 
+  /// Nodes that are being emptied, stopped on purpose, and not trusted because of many bad chunks.
+  package var nodesDraining: UInt32 {
+    get {_storage._nodesDraining}
+    set {_uniqueStorage()._nodesDraining = newValue}
+  }
+
+  package var nodesMaintenance: UInt32 {
+    get {_storage._nodesMaintenance}
+    set {_uniqueStorage()._nodesMaintenance = newValue}
+  }
+
+  package var nodesSuspect: UInt32 {
+    get {_storage._nodesSuspect}
+    set {_uniqueStorage()._nodesSuspect = newValue}
+  }
+
+  /// Chunks by the number of full members in contact that hold them: none, exactly one, exactly two while more are wanted. Counted
+  /// by the census, at most 10 s old.
+  package var chunksUnreadable: UInt64 {
+    get {_storage._chunksUnreadable}
+    set {_uniqueStorage()._chunksUnreadable = newValue}
+  }
+
+  package var chunksOnOneCopy: UInt64 {
+    get {_storage._chunksOnOneCopy}
+    set {_uniqueStorage()._chunksOnOneCopy = newValue}
+  }
+
+  package var chunksOnTwoCopies: UInt64 {
+    get {_storage._chunksOnTwoCopies}
+    set {_uniqueStorage()._chunksOnTwoCopies = newValue}
+  }
+
+  /// Repair now: groups being worked on, chunks and bytes still to be copied as far as they are counted, bytes a second, time left.
+  package var repairGroups: UInt32 {
+    get {_storage._repairGroups}
+    set {_uniqueStorage()._repairGroups = newValue}
+  }
+
+  package var repairChunksLeft: UInt64 {
+    get {_storage._repairChunksLeft}
+    set {_uniqueStorage()._repairChunksLeft = newValue}
+  }
+
+  package var repairBytesLeft: UInt64 {
+    get {_storage._repairBytesLeft}
+    set {_uniqueStorage()._repairBytesLeft = newValue}
+  }
+
+  package var repairBytesPerSecond: UInt64 {
+    get {_storage._repairBytesPerSecond}
+    set {_uniqueStorage()._repairBytesPerSecond = newValue}
+  }
+
+  package var repairEtaMs: UInt64 {
+    get {_storage._repairEtaMs ?? 0}
+    set {_uniqueStorage()._repairEtaMs = newValue}
+  }
+  /// Returns true if `repairEtaMs` has been explicitly set.
+  package var hasRepairEtaMs: Bool {_storage._repairEtaMs != nil}
+  /// Clears the value of `repairEtaMs`. Subsequent reads from it will return its default value.
+  package mutating func clearRepairEtaMs() {_uniqueStorage()._repairEtaMs = nil}
+
+  /// Repaired since the coordinator started.
+  package var repairedChunks: UInt64 {
+    get {_storage._repairedChunks}
+    set {_uniqueStorage()._repairedChunks = newValue}
+  }
+
+  package var repairedBytes: UInt64 {
+    get {_storage._repairedBytes}
+    set {_uniqueStorage()._repairedBytes = newValue}
+  }
+
+  /// Since the oldest completed scrub of a node in contact, in milliseconds; absent while one has never completed.
+  package var scrubOldestMs: UInt64 {
+    get {_storage._scrubOldestMs ?? 0}
+    set {_uniqueStorage()._scrubOldestMs = newValue}
+  }
+  /// Returns true if `scrubOldestMs` has been explicitly set.
+  package var hasScrubOldestMs: Bool {_storage._scrubOldestMs != nil}
+  /// Clears the value of `scrubOldestMs`. Subsequent reads from it will return its default value.
+  package mutating func clearScrubOldestMs() {_uniqueStorage()._scrubOldestMs = nil}
+
+  /// Part of the chunks that the present passes have verified, in thousandths.
+  package var scrubPermille: UInt32 {
+    get {_storage._scrubPermille}
+    set {_uniqueStorage()._scrubPermille = newValue}
+  }
+
+  /// Deletions in the trash.
+  package var trashEntries: UInt64 {
+    get {_storage._trashEntries}
+    set {_uniqueStorage()._trashEntries = newValue}
+  }
+
+  /// Copies of the metadata on datanodes.
+  package var metadataCopies: [WireMetadataCopy] {
+    get {_storage._metadataCopies}
+    set {_uniqueStorage()._metadataCopies = newValue}
+  }
+
+  /// True after a restore, until a person releases reaping and sweeping.
+  package var held: Bool {
+    get {_storage._held}
+    set {_uniqueStorage()._held = newValue}
+  }
+
+  /// The last completed check of all groups: milliseconds since it ended, chunks that no member had, orphans that it found.
+  package var checkEndedMs: UInt64 {
+    get {_storage._checkEndedMs ?? 0}
+    set {_uniqueStorage()._checkEndedMs = newValue}
+  }
+  /// Returns true if `checkEndedMs` has been explicitly set.
+  package var hasCheckEndedMs: Bool {_storage._checkEndedMs != nil}
+  /// Clears the value of `checkEndedMs`. Subsequent reads from it will return its default value.
+  package mutating func clearCheckEndedMs() {_uniqueStorage()._checkEndedMs = nil}
+
+  package var checkMissingChunks: UInt64 {
+    get {_storage._checkMissingChunks}
+    set {_uniqueStorage()._checkMissingChunks = newValue}
+  }
+
+  package var checkOrphans: UInt64 {
+    get {_storage._checkOrphans}
+    set {_uniqueStorage()._checkOrphans = newValue}
+  }
+
+  /// Sentences on what only a person can do, most urgent first; empty when nothing is needed.
+  package var actions: [String] {
+    get {_storage._actions}
+    set {_uniqueStorage()._actions = newValue}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -1628,57 +2347,148 @@ package nonisolated struct WireGetStatusResponse: @unchecked Sendable {
   fileprivate var _storage = _StorageClass.defaultInstance
 }
 
-package nonisolated struct WireNode: Sendable {
+/// One copy of the coordinator's metadata on a datanode.
+package nonisolated struct WireMetadataCopy: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// The node.
+  package var node: UInt64 = 0
+
+  /// The last round that is durable there, and how many rounds behind the coordinator that is.
+  package var round: UInt64 = 0
+
+  package var lagRounds: UInt64 = 0
+
+  /// How long it has been behind, in milliseconds; zero when it is not.
+  package var lagMs: UInt64 = 0
+
+  /// False while a checkpoint is being sent or the node is out of contact: it can not be restored from yet.
+  package var complete: Bool = false
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct WireNode: @unchecked Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
   /// Identity and address.
   package var address: WireNodeAddress {
-    get {_address ?? WireNodeAddress()}
-    set {_address = newValue}
+    get {_storage._address ?? WireNodeAddress()}
+    set {_uniqueStorage()._address = newValue}
   }
   /// Returns true if `address` has been explicitly set.
-  package var hasAddress: Bool {self._address != nil}
+  package var hasAddress: Bool {_storage._address != nil}
   /// Clears the value of `address`. Subsequent reads from it will return its default value.
-  package mutating func clearAddress() {self._address = nil}
+  package mutating func clearAddress() {_uniqueStorage()._address = nil}
 
   /// Identity of its formatted directory.
-  package var store: UInt64 = 0
+  package var store: UInt64 {
+    get {_storage._store}
+    set {_uniqueStorage()._store = newValue}
+  }
 
   /// Life.
-  package var state: WireNodeState = .unspecified
+  package var state: WireNodeState {
+    get {_storage._state}
+    set {_uniqueStorage()._state = newValue}
+  }
 
   /// Bytes of its disk, free ones, and those that chunks take.
-  package var capacityBytes: UInt64 = 0
+  package var capacityBytes: UInt64 {
+    get {_storage._capacityBytes}
+    set {_uniqueStorage()._capacityBytes = newValue}
+  }
 
-  package var freeBytes: UInt64 = 0
+  package var freeBytes: UInt64 {
+    get {_storage._freeBytes}
+    set {_uniqueStorage()._freeBytes = newValue}
+  }
 
-  package var storedBytes: UInt64 = 0
+  package var storedBytes: UInt64 {
+    get {_storage._storedBytes}
+    set {_uniqueStorage()._storedBytes = newValue}
+  }
 
   /// Chunks it holds.
-  package var chunks: UInt64 = 0
+  package var chunks: UInt64 {
+    get {_storage._chunks}
+    set {_uniqueStorage()._chunks = newValue}
+  }
 
   /// Slots it has in the group table.
-  package var slots: UInt32 = 0
+  package var slots: UInt32 {
+    get {_storage._slots}
+    set {_uniqueStorage()._slots = newValue}
+  }
 
   /// False when it takes no writes: full or failing disk.
-  package var writable: Bool = false
+  package var writable: Bool {
+    get {_storage._writable}
+    set {_uniqueStorage()._writable = newValue}
+  }
 
   /// Why it takes no writes.
-  package var reason: String = String()
+  package var reason: String {
+    get {_storage._reason}
+    set {_uniqueStorage()._reason = newValue}
+  }
 
   /// Milliseconds since the last contact.
-  package var lastContactMs: UInt64 = 0
+  package var lastContactMs: UInt64 {
+    get {_storage._lastContactMs}
+    set {_uniqueStorage()._lastContactMs = newValue}
+  }
 
   /// Version of its program.
-  package var version: String = String()
+  package var version: String {
+    get {_storage._version}
+    set {_uniqueStorage()._version = newValue}
+  }
+
+  /// Replicas it has moved aside because they were bad.
+  package var quarantined: UInt64 {
+    get {_storage._quarantined}
+    set {_uniqueStorage()._quarantined = newValue}
+  }
+
+  /// Its scrub: milliseconds since the last completed pass, absent before the first; thousandths of the present one.
+  package var scrubEndedMs: UInt64 {
+    get {_storage._scrubEndedMs ?? 0}
+    set {_uniqueStorage()._scrubEndedMs = newValue}
+  }
+  /// Returns true if `scrubEndedMs` has been explicitly set.
+  package var hasScrubEndedMs: Bool {_storage._scrubEndedMs != nil}
+  /// Clears the value of `scrubEndedMs`. Subsequent reads from it will return its default value.
+  package mutating func clearScrubEndedMs() {_uniqueStorage()._scrubEndedMs = nil}
+
+  package var scrubPermille: UInt32 {
+    get {_storage._scrubPermille}
+    set {_uniqueStorage()._scrubPermille = newValue}
+  }
+
+  /// True when many chunks went bad in a short time: not written to until a person activates it.
+  package var suspect: Bool {
+    get {_storage._suspect}
+    set {_uniqueStorage()._suspect = newValue}
+  }
+
+  /// Chunks of its former slots that it still holds while draining; zero when it can be removed.
+  package var drainSlotsLeft: UInt64 {
+    get {_storage._drainSlotsLeft}
+    set {_uniqueStorage()._drainSlotsLeft = newValue}
+  }
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
 
-  fileprivate var _address: WireNodeAddress? = nil
+  fileprivate var _storage = _StorageClass.defaultInstance
 }
 
 package nonisolated struct WireListNodesRequest: Sendable {
@@ -1768,6 +2578,10 @@ package nonisolated struct WireRegisterNodeRequest: Sendable {
   /// Identifies machine and disk (boot id of the kernel, device number), so that `status` can say when all copies share a disk.
   package var disk: String = String()
 
+  /// True when chunks were lost as a whole since the last registration, such as the database of small ones: all of its slots are
+  /// reconciled. Told until a registration that told it was answered.
+  package var lostChunks: Bool = false
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -1850,9 +2664,52 @@ package nonisolated struct WireHeartbeatRequest: Sendable {
   /// True when it stops on purpose: it is marked down at once and not repaired for the out time.
   package var stopping: Bool = false
 
+  /// Replicas it has moved aside.
+  package var quarantined: UInt64 = 0
+
+  /// Its scrub.
+  package var scrub: WireScrubProgress {
+    get {_scrub ?? WireScrubProgress()}
+    set {_scrub = newValue}
+  }
+  /// Returns true if `scrub` has been explicitly set.
+  package var hasScrub: Bool {self._scrub != nil}
+  /// Clears the value of `scrub`. Subsequent reads from it will return its default value.
+  package mutating func clearScrub() {self._scrub = nil}
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
+
+  fileprivate var _scrub: WireScrubProgress? = nil
+}
+
+/// How far a datanode has verified its chunks.
+package nonisolated struct WireScrubProgress: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Milliseconds since the last completed pass; absent before the first.
+  package var endedMs: UInt64 {
+    get {_endedMs ?? 0}
+    set {_endedMs = newValue}
+  }
+  /// Returns true if `endedMs` has been explicitly set.
+  package var hasEndedMs: Bool {self._endedMs != nil}
+  /// Clears the value of `endedMs`. Subsequent reads from it will return its default value.
+  package mutating func clearEndedMs() {self._endedMs = nil}
+
+  /// Chunks verified in the present pass, and chunks there are.
+  package var done: UInt64 = 0
+
+  package var total: UInt64 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _endedMs: UInt64? = nil
 }
 
 package nonisolated struct WireHeartbeatResponse: Sendable {
@@ -1910,6 +2767,18 @@ package nonisolated struct WireGroupEpochs: Sendable {
 // MARK: - Code below here is support for the SwiftProtobuf runtime.
 
 fileprivate nonisolated let _protobuf_package = "dfs.v1"
+
+nonisolated extension WireTrashCause: SwiftProtobuf._ProtoNameProviding {
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0TRASH_CAUSE_UNSPECIFIED\0\u{1}TRASH_CAUSE_REMOVED\0\u{1}TRASH_CAUSE_REPLACED\0")
+}
+
+nonisolated extension WireNodeAction: SwiftProtobuf._ProtoNameProviding {
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0NODE_ACTION_UNSPECIFIED\0\u{1}NODE_ACTION_ACTIVATE\0\u{1}NODE_ACTION_DRAIN\0\u{1}NODE_ACTION_MAINTENANCE\0\u{1}NODE_ACTION_REMOVE\0")
+}
+
+nonisolated extension WireJobAction: SwiftProtobuf._ProtoNameProviding {
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0JOB_ACTION_UNSPECIFIED\0\u{1}JOB_ACTION_PAUSE\0\u{1}JOB_ACTION_RESUME\0\u{1}JOB_ACTION_RUN\0\u{1}JOB_ACTION_PACE\0")
+}
 
 nonisolated extension WireReplicaFault: SwiftProtobuf._ProtoNameProviding {
   package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0REPLICA_FAULT_UNSPECIFIED\0\u{1}REPLICA_FAULT_CORRUPT\0\u{1}REPLICA_FAULT_MISSING\0\u{1}REPLICA_FAULT_UNREACHABLE\0")
@@ -3731,7 +4600,7 @@ nonisolated extension WireRenameResponse: SwiftProtobuf.Message, SwiftProtobuf._
 
 nonisolated extension WireRemoveRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".RemoveRequest"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}request_id\0\u{1}path\0\u{1}recursive\0\u{1}precondition\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}request_id\0\u{1}path\0\u{1}recursive\0\u{1}precondition\0\u{1}now\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -3743,6 +4612,7 @@ nonisolated extension WireRemoveRequest: SwiftProtobuf.Message, SwiftProtobuf._M
       case 2: try { try decoder.decodeSingularStringField(value: &self.path) }()
       case 3: try { try decoder.decodeSingularBoolField(value: &self.recursive) }()
       case 4: try { try decoder.decodeSingularMessageField(value: &self._precondition) }()
+      case 5: try { try decoder.decodeSingularBoolField(value: &self.now) }()
       default: break
       }
     }
@@ -3765,6 +4635,9 @@ nonisolated extension WireRemoveRequest: SwiftProtobuf.Message, SwiftProtobuf._M
     try { if let v = self._precondition {
       try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
     } }()
+    if self.now != false {
+      try visitor.visitSingularBoolField(value: self.now, fieldNumber: 5)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -3773,6 +4646,7 @@ nonisolated extension WireRemoveRequest: SwiftProtobuf.Message, SwiftProtobuf._M
     if lhs.path != rhs.path {return false}
     if lhs.recursive != rhs.recursive {return false}
     if lhs._precondition != rhs._precondition {return false}
+    if lhs.now != rhs.now {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -3780,6 +4654,815 @@ nonisolated extension WireRemoveRequest: SwiftProtobuf.Message, SwiftProtobuf._M
 
 nonisolated extension WireRemoveResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".RemoveResponse"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}revision\0\u{1}deletion\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.revision) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.deletion) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.revision != 0 {
+      try visitor.visitSingularUInt64Field(value: self.revision, fieldNumber: 1)
+    }
+    if !self.deletion.isEmpty {
+      try visitor.visitSingularStringField(value: self.deletion, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireRemoveResponse, rhs: WireRemoveResponse) -> Bool {
+    if lhs.revision != rhs.revision {return false}
+    if lhs.deletion != rhs.deletion {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireTrashEntry: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".TrashEntry"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}deletion\0\u{1}path\0\u{1}type\0\u{1}length\0\u{3}deleted_ms\0\u{3}expires_ms\0\u{1}cause\0\u{1}inode\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.deletion) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.path) }()
+      case 3: try { try decoder.decodeSingularEnumField(value: &self.type) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.length) }()
+      case 5: try { try decoder.decodeSingularUInt64Field(value: &self.deletedMs) }()
+      case 6: try { try decoder.decodeSingularUInt64Field(value: &self.expiresMs) }()
+      case 7: try { try decoder.decodeSingularEnumField(value: &self.cause) }()
+      case 8: try { try decoder.decodeSingularFixed64Field(value: &self.inode) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.deletion.isEmpty {
+      try visitor.visitSingularStringField(value: self.deletion, fieldNumber: 1)
+    }
+    if !self.path.isEmpty {
+      try visitor.visitSingularStringField(value: self.path, fieldNumber: 2)
+    }
+    if self.type != .unspecified {
+      try visitor.visitSingularEnumField(value: self.type, fieldNumber: 3)
+    }
+    if self.length != 0 {
+      try visitor.visitSingularUInt64Field(value: self.length, fieldNumber: 4)
+    }
+    if self.deletedMs != 0 {
+      try visitor.visitSingularUInt64Field(value: self.deletedMs, fieldNumber: 5)
+    }
+    if self.expiresMs != 0 {
+      try visitor.visitSingularUInt64Field(value: self.expiresMs, fieldNumber: 6)
+    }
+    if self.cause != .unspecified {
+      try visitor.visitSingularEnumField(value: self.cause, fieldNumber: 7)
+    }
+    if self.inode != 0 {
+      try visitor.visitSingularFixed64Field(value: self.inode, fieldNumber: 8)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireTrashEntry, rhs: WireTrashEntry) -> Bool {
+    if lhs.deletion != rhs.deletion {return false}
+    if lhs.path != rhs.path {return false}
+    if lhs.type != rhs.type {return false}
+    if lhs.length != rhs.length {return false}
+    if lhs.deletedMs != rhs.deletedMs {return false}
+    if lhs.expiresMs != rhs.expiresMs {return false}
+    if lhs.cause != rhs.cause {return false}
+    if lhs.inode != rhs.inode {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireListTrashRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ListTrashRequest"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}path\0\u{3}page_size\0\u{1}page\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.path) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.pageSize) }()
+      case 3: try { try decoder.decodeSingularBytesField(value: &self.page) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.path.isEmpty {
+      try visitor.visitSingularStringField(value: self.path, fieldNumber: 1)
+    }
+    if self.pageSize != 0 {
+      try visitor.visitSingularUInt32Field(value: self.pageSize, fieldNumber: 2)
+    }
+    if !self.page.isEmpty {
+      try visitor.visitSingularBytesField(value: self.page, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireListTrashRequest, rhs: WireListTrashRequest) -> Bool {
+    if lhs.path != rhs.path {return false}
+    if lhs.pageSize != rhs.pageSize {return false}
+    if lhs.page != rhs.page {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireListTrashResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ListTrashResponse"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}entries\0\u{3}next_page\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.entries) }()
+      case 2: try { try decoder.decodeSingularBytesField(value: &self.nextPage) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.entries.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.entries, fieldNumber: 1)
+    }
+    if !self.nextPage.isEmpty {
+      try visitor.visitSingularBytesField(value: self.nextPage, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireListTrashResponse, rhs: WireListTrashResponse) -> Bool {
+    if lhs.entries != rhs.entries {return false}
+    if lhs.nextPage != rhs.nextPage {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireUndeleteRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".UndeleteRequest"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}request_id\0\u{1}deletion\0\u{1}target\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._requestID) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.deletion) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.target) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._requestID {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    if !self.deletion.isEmpty {
+      try visitor.visitSingularStringField(value: self.deletion, fieldNumber: 2)
+    }
+    if !self.target.isEmpty {
+      try visitor.visitSingularStringField(value: self.target, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireUndeleteRequest, rhs: WireUndeleteRequest) -> Bool {
+    if lhs._requestID != rhs._requestID {return false}
+    if lhs.deletion != rhs.deletion {return false}
+    if lhs.target != rhs.target {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireUndeleteResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".UndeleteResponse"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}path\0\u{1}attributes\0\u{1}revision\0")
+
+  fileprivate class _StorageClass {
+    var _path: String = String()
+    var _attributes: WireAttributes? = nil
+    var _revision: UInt64 = 0
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _path = source._path
+      _attributes = source._attributes
+      _revision = source._revision
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularStringField(value: &_storage._path) }()
+        case 2: try { try decoder.decodeSingularMessageField(value: &_storage._attributes) }()
+        case 3: try { try decoder.decodeSingularUInt64Field(value: &_storage._revision) }()
+        default: break
+        }
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
+      if !_storage._path.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._path, fieldNumber: 1)
+      }
+      try { if let v = _storage._attributes {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+      } }()
+      if _storage._revision != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._revision, fieldNumber: 3)
+      }
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireUndeleteResponse, rhs: WireUndeleteResponse) -> Bool {
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._path != rhs_storage._path {return false}
+        if _storage._attributes != rhs_storage._attributes {return false}
+        if _storage._revision != rhs_storage._revision {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WirePurgeTrashRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".PurgeTrashRequest"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}deletions\0\u{1}all\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedStringField(value: &self.deletions) }()
+      case 2: try { try decoder.decodeSingularBoolField(value: &self.all) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.deletions.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.deletions, fieldNumber: 1)
+    }
+    if self.all != false {
+      try visitor.visitSingularBoolField(value: self.all, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WirePurgeTrashRequest, rhs: WirePurgeTrashRequest) -> Bool {
+    if lhs.deletions != rhs.deletions {return false}
+    if lhs.all != rhs.all {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WirePurgeTrashResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".PurgeTrashResponse"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}purged\0\u{1}revision\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.purged) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.revision) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.purged != 0 {
+      try visitor.visitSingularUInt64Field(value: self.purged, fieldNumber: 1)
+    }
+    if self.revision != 0 {
+      try visitor.visitSingularUInt64Field(value: self.revision, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WirePurgeTrashResponse, rhs: WirePurgeTrashResponse) -> Bool {
+    if lhs.purged != rhs.purged {return false}
+    if lhs.revision != rhs.revision {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireChangeNodeRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ChangeNodeRequest"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}node\0\u{1}action\0\u{1}force\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularFixed64Field(value: &self.node) }()
+      case 2: try { try decoder.decodeSingularEnumField(value: &self.action) }()
+      case 3: try { try decoder.decodeSingularBoolField(value: &self.force) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.node != 0 {
+      try visitor.visitSingularFixed64Field(value: self.node, fieldNumber: 1)
+    }
+    if self.action != .unspecified {
+      try visitor.visitSingularEnumField(value: self.action, fieldNumber: 2)
+    }
+    if self.force != false {
+      try visitor.visitSingularBoolField(value: self.force, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireChangeNodeRequest, rhs: WireChangeNodeRequest) -> Bool {
+    if lhs.node != rhs.node {return false}
+    if lhs.action != rhs.action {return false}
+    if lhs.force != rhs.force {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireChangeNodeResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ChangeNodeResponse"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}node\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._node) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._node {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireChangeNodeResponse, rhs: WireChangeNodeResponse) -> Bool {
+    if lhs._node != rhs._node {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireCanStopRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".CanStopRequest"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}nodes\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedFixed64Field(value: &self.nodes) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.nodes.isEmpty {
+      try visitor.visitPackedFixed64Field(value: self.nodes, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireCanStopRequest, rhs: WireCanStopRequest) -> Bool {
+    if lhs.nodes != rhs.nodes {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireCanStopResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".CanStopResponse"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}can_stop\0\u{3}groups_unreadable\0\u{3}groups_unwritable\0\u{1}reason\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBoolField(value: &self.canStop) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.groupsUnreadable) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self.groupsUnwritable) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.reason) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.canStop != false {
+      try visitor.visitSingularBoolField(value: self.canStop, fieldNumber: 1)
+    }
+    if self.groupsUnreadable != 0 {
+      try visitor.visitSingularUInt32Field(value: self.groupsUnreadable, fieldNumber: 2)
+    }
+    if self.groupsUnwritable != 0 {
+      try visitor.visitSingularUInt32Field(value: self.groupsUnwritable, fieldNumber: 3)
+    }
+    if !self.reason.isEmpty {
+      try visitor.visitSingularStringField(value: self.reason, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireCanStopResponse, rhs: WireCanStopResponse) -> Bool {
+    if lhs.canStop != rhs.canStop {return false}
+    if lhs.groupsUnreadable != rhs.groupsUnreadable {return false}
+    if lhs.groupsUnwritable != rhs.groupsUnwritable {return false}
+    if lhs.reason != rhs.reason {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireJobStatus: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".JobStatus"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}node\0\u{1}working\0\u{1}paused\0\u{1}steps\0\u{1}failures\0\u{3}last_error\0\u{1}done\0\u{1}total\0\u{1}unit\0\u{1}rate\0\u{3}eta_ms\0\u{3}pace_percent\0\u{3}last_step_ms\0\u{1}what\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.name) }()
+      case 2: try { try decoder.decodeSingularFixed64Field(value: &self.node) }()
+      case 3: try { try decoder.decodeSingularBoolField(value: &self.working) }()
+      case 4: try { try decoder.decodeSingularBoolField(value: &self.paused) }()
+      case 5: try { try decoder.decodeSingularUInt64Field(value: &self.steps) }()
+      case 6: try { try decoder.decodeSingularUInt64Field(value: &self.failures) }()
+      case 7: try { try decoder.decodeSingularStringField(value: &self.lastError) }()
+      case 8: try { try decoder.decodeSingularUInt64Field(value: &self.done) }()
+      case 9: try { try decoder.decodeSingularUInt64Field(value: &self.total) }()
+      case 10: try { try decoder.decodeSingularStringField(value: &self.unit) }()
+      case 11: try { try decoder.decodeSingularDoubleField(value: &self.rate) }()
+      case 12: try { try decoder.decodeSingularUInt64Field(value: &self._etaMs) }()
+      case 13: try { try decoder.decodeSingularUInt32Field(value: &self.pacePercent) }()
+      case 14: try { try decoder.decodeSingularUInt64Field(value: &self._lastStepMs) }()
+      case 15: try { try decoder.decodeSingularStringField(value: &self.what) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.name.isEmpty {
+      try visitor.visitSingularStringField(value: self.name, fieldNumber: 1)
+    }
+    if self.node != 0 {
+      try visitor.visitSingularFixed64Field(value: self.node, fieldNumber: 2)
+    }
+    if self.working != false {
+      try visitor.visitSingularBoolField(value: self.working, fieldNumber: 3)
+    }
+    if self.paused != false {
+      try visitor.visitSingularBoolField(value: self.paused, fieldNumber: 4)
+    }
+    if self.steps != 0 {
+      try visitor.visitSingularUInt64Field(value: self.steps, fieldNumber: 5)
+    }
+    if self.failures != 0 {
+      try visitor.visitSingularUInt64Field(value: self.failures, fieldNumber: 6)
+    }
+    if !self.lastError.isEmpty {
+      try visitor.visitSingularStringField(value: self.lastError, fieldNumber: 7)
+    }
+    if self.done != 0 {
+      try visitor.visitSingularUInt64Field(value: self.done, fieldNumber: 8)
+    }
+    if self.total != 0 {
+      try visitor.visitSingularUInt64Field(value: self.total, fieldNumber: 9)
+    }
+    if !self.unit.isEmpty {
+      try visitor.visitSingularStringField(value: self.unit, fieldNumber: 10)
+    }
+    if self.rate.bitPattern != 0 {
+      try visitor.visitSingularDoubleField(value: self.rate, fieldNumber: 11)
+    }
+    try { if let v = self._etaMs {
+      try visitor.visitSingularUInt64Field(value: v, fieldNumber: 12)
+    } }()
+    if self.pacePercent != 0 {
+      try visitor.visitSingularUInt32Field(value: self.pacePercent, fieldNumber: 13)
+    }
+    try { if let v = self._lastStepMs {
+      try visitor.visitSingularUInt64Field(value: v, fieldNumber: 14)
+    } }()
+    if !self.what.isEmpty {
+      try visitor.visitSingularStringField(value: self.what, fieldNumber: 15)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireJobStatus, rhs: WireJobStatus) -> Bool {
+    if lhs.name != rhs.name {return false}
+    if lhs.node != rhs.node {return false}
+    if lhs.working != rhs.working {return false}
+    if lhs.paused != rhs.paused {return false}
+    if lhs.steps != rhs.steps {return false}
+    if lhs.failures != rhs.failures {return false}
+    if lhs.lastError != rhs.lastError {return false}
+    if lhs.done != rhs.done {return false}
+    if lhs.total != rhs.total {return false}
+    if lhs.unit != rhs.unit {return false}
+    if lhs.rate != rhs.rate {return false}
+    if lhs._etaMs != rhs._etaMs {return false}
+    if lhs.pacePercent != rhs.pacePercent {return false}
+    if lhs._lastStepMs != rhs._lastStepMs {return false}
+    if lhs.what != rhs.what {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireListJobsRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ListJobsRequest"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}node\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularFixed64Field(value: &self._node) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._node {
+      try visitor.visitSingularFixed64Field(value: v, fieldNumber: 1)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireListJobsRequest, rhs: WireListJobsRequest) -> Bool {
+    if lhs._node != rhs._node {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireListJobsResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ListJobsResponse"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}jobs\0\u{3}silent_nodes\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.jobs) }()
+      case 2: try { try decoder.decodeRepeatedFixed64Field(value: &self.silentNodes) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.jobs.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.jobs, fieldNumber: 1)
+    }
+    if !self.silentNodes.isEmpty {
+      try visitor.visitPackedFixed64Field(value: self.silentNodes, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireListJobsResponse, rhs: WireListJobsResponse) -> Bool {
+    if lhs.jobs != rhs.jobs {return false}
+    if lhs.silentNodes != rhs.silentNodes {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireControlJobRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ControlJobRequest"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}node\0\u{1}action\0\u{3}pace_percent\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.name) }()
+      case 2: try { try decoder.decodeSingularFixed64Field(value: &self._node) }()
+      case 3: try { try decoder.decodeSingularEnumField(value: &self.action) }()
+      case 4: try { try decoder.decodeSingularUInt32Field(value: &self.pacePercent) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.name.isEmpty {
+      try visitor.visitSingularStringField(value: self.name, fieldNumber: 1)
+    }
+    try { if let v = self._node {
+      try visitor.visitSingularFixed64Field(value: v, fieldNumber: 2)
+    } }()
+    if self.action != .unspecified {
+      try visitor.visitSingularEnumField(value: self.action, fieldNumber: 3)
+    }
+    if self.pacePercent != 0 {
+      try visitor.visitSingularUInt32Field(value: self.pacePercent, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireControlJobRequest, rhs: WireControlJobRequest) -> Bool {
+    if lhs.name != rhs.name {return false}
+    if lhs._node != rhs._node {return false}
+    if lhs.action != rhs.action {return false}
+    if lhs.pacePercent != rhs.pacePercent {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireControlJobResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ControlJobResponse"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}jobs\0\u{3}silent_nodes\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.jobs) }()
+      case 2: try { try decoder.decodeRepeatedFixed64Field(value: &self.silentNodes) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.jobs.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.jobs, fieldNumber: 1)
+    }
+    if !self.silentNodes.isEmpty {
+      try visitor.visitPackedFixed64Field(value: self.silentNodes, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireControlJobResponse, rhs: WireControlJobResponse) -> Bool {
+    if lhs.jobs != rhs.jobs {return false}
+    if lhs.silentNodes != rhs.silentNodes {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireReleaseHoldRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ReleaseHoldRequest"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}force\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBoolField(value: &self.force) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.force != false {
+      try visitor.visitSingularBoolField(value: self.force, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireReleaseHoldRequest, rhs: WireReleaseHoldRequest) -> Bool {
+    if lhs.force != rhs.force {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireReleaseHoldResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ReleaseHoldResponse"
   package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}revision\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
@@ -3801,7 +5484,7 @@ nonisolated extension WireRemoveResponse: SwiftProtobuf.Message, SwiftProtobuf._
     try unknownFields.traverse(visitor: &visitor)
   }
 
-  package static func ==(lhs: WireRemoveResponse, rhs: WireRemoveResponse) -> Bool {
+  package static func ==(lhs: WireReleaseHoldResponse, rhs: WireReleaseHoldResponse) -> Bool {
     if lhs.revision != rhs.revision {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
@@ -4099,7 +5782,7 @@ nonisolated extension WireGetStatusRequest: SwiftProtobuf.Message, SwiftProtobuf
 
 nonisolated extension WireGetStatusResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".GetStatusResponse"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}cluster\0\u{1}version\0\u{1}epoch\0\u{1}revision\0\u{3}uptime_ms\0\u{3}nodes_up\0\u{3}nodes_down\0\u{3}nodes_out\0\u{3}capacity_bytes\0\u{3}free_bytes\0\u{3}usable_bytes\0\u{3}stored_bytes\0\u{1}files\0\u{1}directories\0\u{1}chunks\0\u{3}file_bytes\0\u{1}groups\0\u{3}groups_degraded\0\u{3}groups_unreadable\0\u{3}groups_unwritable\0\u{3}chunks_at_risk\0\u{3}bad_replicas\0\u{1}condemned\0\u{3}open_uploads\0\u{1}replicas\0\u{3}chunk_size\0\u{3}single_disk\0\u{1}warnings\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}cluster\0\u{1}version\0\u{1}epoch\0\u{1}revision\0\u{3}uptime_ms\0\u{3}nodes_up\0\u{3}nodes_down\0\u{3}nodes_out\0\u{3}capacity_bytes\0\u{3}free_bytes\0\u{3}usable_bytes\0\u{3}stored_bytes\0\u{1}files\0\u{1}directories\0\u{1}chunks\0\u{3}file_bytes\0\u{1}groups\0\u{3}groups_degraded\0\u{3}groups_unreadable\0\u{3}groups_unwritable\0\u{3}chunks_at_risk\0\u{3}bad_replicas\0\u{1}condemned\0\u{3}open_uploads\0\u{1}replicas\0\u{3}chunk_size\0\u{3}single_disk\0\u{1}warnings\0\u{3}nodes_draining\0\u{3}nodes_maintenance\0\u{3}nodes_suspect\0\u{3}chunks_unreadable\0\u{3}chunks_on_one_copy\0\u{3}chunks_on_two_copies\0\u{3}repair_groups\0\u{3}repair_chunks_left\0\u{3}repair_bytes_left\0\u{3}repair_bytes_per_second\0\u{3}repair_eta_ms\0\u{3}repaired_chunks\0\u{3}repaired_bytes\0\u{3}scrub_oldest_ms\0\u{3}scrub_permille\0\u{3}trash_entries\0\u{3}metadata_copies\0\u{1}held\0\u{3}check_ended_ms\0\u{3}check_missing_chunks\0\u{3}check_orphans\0\u{1}actions\0")
 
   fileprivate class _StorageClass {
     var _cluster: UInt64 = 0
@@ -4130,6 +5813,28 @@ nonisolated extension WireGetStatusResponse: SwiftProtobuf.Message, SwiftProtobu
     var _chunkSize: UInt32 = 0
     var _singleDisk: Bool = false
     var _warnings: [String] = []
+    var _nodesDraining: UInt32 = 0
+    var _nodesMaintenance: UInt32 = 0
+    var _nodesSuspect: UInt32 = 0
+    var _chunksUnreadable: UInt64 = 0
+    var _chunksOnOneCopy: UInt64 = 0
+    var _chunksOnTwoCopies: UInt64 = 0
+    var _repairGroups: UInt32 = 0
+    var _repairChunksLeft: UInt64 = 0
+    var _repairBytesLeft: UInt64 = 0
+    var _repairBytesPerSecond: UInt64 = 0
+    var _repairEtaMs: UInt64? = nil
+    var _repairedChunks: UInt64 = 0
+    var _repairedBytes: UInt64 = 0
+    var _scrubOldestMs: UInt64? = nil
+    var _scrubPermille: UInt32 = 0
+    var _trashEntries: UInt64 = 0
+    var _metadataCopies: [WireMetadataCopy] = []
+    var _held: Bool = false
+    var _checkEndedMs: UInt64? = nil
+    var _checkMissingChunks: UInt64 = 0
+    var _checkOrphans: UInt64 = 0
+    var _actions: [String] = []
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -4168,6 +5873,28 @@ nonisolated extension WireGetStatusResponse: SwiftProtobuf.Message, SwiftProtobu
       _chunkSize = source._chunkSize
       _singleDisk = source._singleDisk
       _warnings = source._warnings
+      _nodesDraining = source._nodesDraining
+      _nodesMaintenance = source._nodesMaintenance
+      _nodesSuspect = source._nodesSuspect
+      _chunksUnreadable = source._chunksUnreadable
+      _chunksOnOneCopy = source._chunksOnOneCopy
+      _chunksOnTwoCopies = source._chunksOnTwoCopies
+      _repairGroups = source._repairGroups
+      _repairChunksLeft = source._repairChunksLeft
+      _repairBytesLeft = source._repairBytesLeft
+      _repairBytesPerSecond = source._repairBytesPerSecond
+      _repairEtaMs = source._repairEtaMs
+      _repairedChunks = source._repairedChunks
+      _repairedBytes = source._repairedBytes
+      _scrubOldestMs = source._scrubOldestMs
+      _scrubPermille = source._scrubPermille
+      _trashEntries = source._trashEntries
+      _metadataCopies = source._metadataCopies
+      _held = source._held
+      _checkEndedMs = source._checkEndedMs
+      _checkMissingChunks = source._checkMissingChunks
+      _checkOrphans = source._checkOrphans
+      _actions = source._actions
     }
   }
 
@@ -4214,6 +5941,28 @@ nonisolated extension WireGetStatusResponse: SwiftProtobuf.Message, SwiftProtobu
         case 26: try { try decoder.decodeSingularUInt32Field(value: &_storage._chunkSize) }()
         case 27: try { try decoder.decodeSingularBoolField(value: &_storage._singleDisk) }()
         case 28: try { try decoder.decodeRepeatedStringField(value: &_storage._warnings) }()
+        case 29: try { try decoder.decodeSingularUInt32Field(value: &_storage._nodesDraining) }()
+        case 30: try { try decoder.decodeSingularUInt32Field(value: &_storage._nodesMaintenance) }()
+        case 31: try { try decoder.decodeSingularUInt32Field(value: &_storage._nodesSuspect) }()
+        case 32: try { try decoder.decodeSingularUInt64Field(value: &_storage._chunksUnreadable) }()
+        case 33: try { try decoder.decodeSingularUInt64Field(value: &_storage._chunksOnOneCopy) }()
+        case 34: try { try decoder.decodeSingularUInt64Field(value: &_storage._chunksOnTwoCopies) }()
+        case 35: try { try decoder.decodeSingularUInt32Field(value: &_storage._repairGroups) }()
+        case 36: try { try decoder.decodeSingularUInt64Field(value: &_storage._repairChunksLeft) }()
+        case 37: try { try decoder.decodeSingularUInt64Field(value: &_storage._repairBytesLeft) }()
+        case 38: try { try decoder.decodeSingularUInt64Field(value: &_storage._repairBytesPerSecond) }()
+        case 39: try { try decoder.decodeSingularUInt64Field(value: &_storage._repairEtaMs) }()
+        case 40: try { try decoder.decodeSingularUInt64Field(value: &_storage._repairedChunks) }()
+        case 41: try { try decoder.decodeSingularUInt64Field(value: &_storage._repairedBytes) }()
+        case 42: try { try decoder.decodeSingularUInt64Field(value: &_storage._scrubOldestMs) }()
+        case 43: try { try decoder.decodeSingularUInt32Field(value: &_storage._scrubPermille) }()
+        case 44: try { try decoder.decodeSingularUInt64Field(value: &_storage._trashEntries) }()
+        case 45: try { try decoder.decodeRepeatedMessageField(value: &_storage._metadataCopies) }()
+        case 46: try { try decoder.decodeSingularBoolField(value: &_storage._held) }()
+        case 47: try { try decoder.decodeSingularUInt64Field(value: &_storage._checkEndedMs) }()
+        case 48: try { try decoder.decodeSingularUInt64Field(value: &_storage._checkMissingChunks) }()
+        case 49: try { try decoder.decodeSingularUInt64Field(value: &_storage._checkOrphans) }()
+        case 50: try { try decoder.decodeRepeatedStringField(value: &_storage._actions) }()
         default: break
         }
       }
@@ -4310,6 +6059,72 @@ nonisolated extension WireGetStatusResponse: SwiftProtobuf.Message, SwiftProtobu
       if !_storage._warnings.isEmpty {
         try visitor.visitRepeatedStringField(value: _storage._warnings, fieldNumber: 28)
       }
+      if _storage._nodesDraining != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._nodesDraining, fieldNumber: 29)
+      }
+      if _storage._nodesMaintenance != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._nodesMaintenance, fieldNumber: 30)
+      }
+      if _storage._nodesSuspect != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._nodesSuspect, fieldNumber: 31)
+      }
+      if _storage._chunksUnreadable != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._chunksUnreadable, fieldNumber: 32)
+      }
+      if _storage._chunksOnOneCopy != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._chunksOnOneCopy, fieldNumber: 33)
+      }
+      if _storage._chunksOnTwoCopies != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._chunksOnTwoCopies, fieldNumber: 34)
+      }
+      if _storage._repairGroups != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._repairGroups, fieldNumber: 35)
+      }
+      if _storage._repairChunksLeft != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._repairChunksLeft, fieldNumber: 36)
+      }
+      if _storage._repairBytesLeft != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._repairBytesLeft, fieldNumber: 37)
+      }
+      if _storage._repairBytesPerSecond != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._repairBytesPerSecond, fieldNumber: 38)
+      }
+      try { if let v = _storage._repairEtaMs {
+        try visitor.visitSingularUInt64Field(value: v, fieldNumber: 39)
+      } }()
+      if _storage._repairedChunks != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._repairedChunks, fieldNumber: 40)
+      }
+      if _storage._repairedBytes != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._repairedBytes, fieldNumber: 41)
+      }
+      try { if let v = _storage._scrubOldestMs {
+        try visitor.visitSingularUInt64Field(value: v, fieldNumber: 42)
+      } }()
+      if _storage._scrubPermille != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._scrubPermille, fieldNumber: 43)
+      }
+      if _storage._trashEntries != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._trashEntries, fieldNumber: 44)
+      }
+      if !_storage._metadataCopies.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._metadataCopies, fieldNumber: 45)
+      }
+      if _storage._held != false {
+        try visitor.visitSingularBoolField(value: _storage._held, fieldNumber: 46)
+      }
+      try { if let v = _storage._checkEndedMs {
+        try visitor.visitSingularUInt64Field(value: v, fieldNumber: 47)
+      } }()
+      if _storage._checkMissingChunks != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._checkMissingChunks, fieldNumber: 48)
+      }
+      if _storage._checkOrphans != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._checkOrphans, fieldNumber: 49)
+      }
+      if !_storage._actions.isEmpty {
+        try visitor.visitRepeatedStringField(value: _storage._actions, fieldNumber: 50)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -4347,6 +6162,28 @@ nonisolated extension WireGetStatusResponse: SwiftProtobuf.Message, SwiftProtobu
         if _storage._chunkSize != rhs_storage._chunkSize {return false}
         if _storage._singleDisk != rhs_storage._singleDisk {return false}
         if _storage._warnings != rhs_storage._warnings {return false}
+        if _storage._nodesDraining != rhs_storage._nodesDraining {return false}
+        if _storage._nodesMaintenance != rhs_storage._nodesMaintenance {return false}
+        if _storage._nodesSuspect != rhs_storage._nodesSuspect {return false}
+        if _storage._chunksUnreadable != rhs_storage._chunksUnreadable {return false}
+        if _storage._chunksOnOneCopy != rhs_storage._chunksOnOneCopy {return false}
+        if _storage._chunksOnTwoCopies != rhs_storage._chunksOnTwoCopies {return false}
+        if _storage._repairGroups != rhs_storage._repairGroups {return false}
+        if _storage._repairChunksLeft != rhs_storage._repairChunksLeft {return false}
+        if _storage._repairBytesLeft != rhs_storage._repairBytesLeft {return false}
+        if _storage._repairBytesPerSecond != rhs_storage._repairBytesPerSecond {return false}
+        if _storage._repairEtaMs != rhs_storage._repairEtaMs {return false}
+        if _storage._repairedChunks != rhs_storage._repairedChunks {return false}
+        if _storage._repairedBytes != rhs_storage._repairedBytes {return false}
+        if _storage._scrubOldestMs != rhs_storage._scrubOldestMs {return false}
+        if _storage._scrubPermille != rhs_storage._scrubPermille {return false}
+        if _storage._trashEntries != rhs_storage._trashEntries {return false}
+        if _storage._metadataCopies != rhs_storage._metadataCopies {return false}
+        if _storage._held != rhs_storage._held {return false}
+        if _storage._checkEndedMs != rhs_storage._checkEndedMs {return false}
+        if _storage._checkMissingChunks != rhs_storage._checkMissingChunks {return false}
+        if _storage._checkOrphans != rhs_storage._checkOrphans {return false}
+        if _storage._actions != rhs_storage._actions {return false}
         return true
       }
       if !storagesAreEqual {return false}
@@ -4356,9 +6193,9 @@ nonisolated extension WireGetStatusResponse: SwiftProtobuf.Message, SwiftProtobu
   }
 }
 
-nonisolated extension WireNode: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
-  package static let protoMessageName: String = _protobuf_package + ".Node"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}address\0\u{1}store\0\u{1}state\0\u{3}capacity_bytes\0\u{3}free_bytes\0\u{3}stored_bytes\0\u{1}chunks\0\u{1}slots\0\u{1}writable\0\u{1}reason\0\u{3}last_contact_ms\0\u{1}version\0")
+nonisolated extension WireMetadataCopy: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".MetadataCopy"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}node\0\u{1}round\0\u{3}lag_rounds\0\u{3}lag_ms\0\u{1}complete\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -4366,80 +6203,223 @@ nonisolated extension WireNode: SwiftProtobuf.Message, SwiftProtobuf._MessageImp
       // allocates stack space for every case branch when no optimizations are
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
-      case 1: try { try decoder.decodeSingularMessageField(value: &self._address) }()
-      case 2: try { try decoder.decodeSingularFixed64Field(value: &self.store) }()
-      case 3: try { try decoder.decodeSingularEnumField(value: &self.state) }()
-      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.capacityBytes) }()
-      case 5: try { try decoder.decodeSingularUInt64Field(value: &self.freeBytes) }()
-      case 6: try { try decoder.decodeSingularUInt64Field(value: &self.storedBytes) }()
-      case 7: try { try decoder.decodeSingularUInt64Field(value: &self.chunks) }()
-      case 8: try { try decoder.decodeSingularUInt32Field(value: &self.slots) }()
-      case 9: try { try decoder.decodeSingularBoolField(value: &self.writable) }()
-      case 10: try { try decoder.decodeSingularStringField(value: &self.reason) }()
-      case 11: try { try decoder.decodeSingularUInt64Field(value: &self.lastContactMs) }()
-      case 12: try { try decoder.decodeSingularStringField(value: &self.version) }()
+      case 1: try { try decoder.decodeSingularFixed64Field(value: &self.node) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.round) }()
+      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.lagRounds) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.lagMs) }()
+      case 5: try { try decoder.decodeSingularBoolField(value: &self.complete) }()
       default: break
       }
     }
   }
 
   package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    // The use of inline closures is to circumvent an issue where the compiler
-    // allocates stack space for every if/case branch local when no optimizations
-    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
-    // https://github.com/apple/swift-protobuf/issues/1182
-    try { if let v = self._address {
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
-    } }()
-    if self.store != 0 {
-      try visitor.visitSingularFixed64Field(value: self.store, fieldNumber: 2)
+    if self.node != 0 {
+      try visitor.visitSingularFixed64Field(value: self.node, fieldNumber: 1)
     }
-    if self.state != .unspecified {
-      try visitor.visitSingularEnumField(value: self.state, fieldNumber: 3)
+    if self.round != 0 {
+      try visitor.visitSingularUInt64Field(value: self.round, fieldNumber: 2)
     }
-    if self.capacityBytes != 0 {
-      try visitor.visitSingularUInt64Field(value: self.capacityBytes, fieldNumber: 4)
+    if self.lagRounds != 0 {
+      try visitor.visitSingularUInt64Field(value: self.lagRounds, fieldNumber: 3)
     }
-    if self.freeBytes != 0 {
-      try visitor.visitSingularUInt64Field(value: self.freeBytes, fieldNumber: 5)
+    if self.lagMs != 0 {
+      try visitor.visitSingularUInt64Field(value: self.lagMs, fieldNumber: 4)
     }
-    if self.storedBytes != 0 {
-      try visitor.visitSingularUInt64Field(value: self.storedBytes, fieldNumber: 6)
+    if self.complete != false {
+      try visitor.visitSingularBoolField(value: self.complete, fieldNumber: 5)
     }
-    if self.chunks != 0 {
-      try visitor.visitSingularUInt64Field(value: self.chunks, fieldNumber: 7)
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireMetadataCopy, rhs: WireMetadataCopy) -> Bool {
+    if lhs.node != rhs.node {return false}
+    if lhs.round != rhs.round {return false}
+    if lhs.lagRounds != rhs.lagRounds {return false}
+    if lhs.lagMs != rhs.lagMs {return false}
+    if lhs.complete != rhs.complete {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireNode: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".Node"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}address\0\u{1}store\0\u{1}state\0\u{3}capacity_bytes\0\u{3}free_bytes\0\u{3}stored_bytes\0\u{1}chunks\0\u{1}slots\0\u{1}writable\0\u{1}reason\0\u{3}last_contact_ms\0\u{1}version\0\u{1}quarantined\0\u{3}scrub_ended_ms\0\u{3}scrub_permille\0\u{1}suspect\0\u{3}drain_slots_left\0")
+
+  fileprivate class _StorageClass {
+    var _address: WireNodeAddress? = nil
+    var _store: UInt64 = 0
+    var _state: WireNodeState = .unspecified
+    var _capacityBytes: UInt64 = 0
+    var _freeBytes: UInt64 = 0
+    var _storedBytes: UInt64 = 0
+    var _chunks: UInt64 = 0
+    var _slots: UInt32 = 0
+    var _writable: Bool = false
+    var _reason: String = String()
+    var _lastContactMs: UInt64 = 0
+    var _version: String = String()
+    var _quarantined: UInt64 = 0
+    var _scrubEndedMs: UInt64? = nil
+    var _scrubPermille: UInt32 = 0
+    var _suspect: Bool = false
+    var _drainSlotsLeft: UInt64 = 0
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _address = source._address
+      _store = source._store
+      _state = source._state
+      _capacityBytes = source._capacityBytes
+      _freeBytes = source._freeBytes
+      _storedBytes = source._storedBytes
+      _chunks = source._chunks
+      _slots = source._slots
+      _writable = source._writable
+      _reason = source._reason
+      _lastContactMs = source._lastContactMs
+      _version = source._version
+      _quarantined = source._quarantined
+      _scrubEndedMs = source._scrubEndedMs
+      _scrubPermille = source._scrubPermille
+      _suspect = source._suspect
+      _drainSlotsLeft = source._drainSlotsLeft
     }
-    if self.slots != 0 {
-      try visitor.visitSingularUInt32Field(value: self.slots, fieldNumber: 8)
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
     }
-    if self.writable != false {
-      try visitor.visitSingularBoolField(value: self.writable, fieldNumber: 9)
+    return _storage
+  }
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularMessageField(value: &_storage._address) }()
+        case 2: try { try decoder.decodeSingularFixed64Field(value: &_storage._store) }()
+        case 3: try { try decoder.decodeSingularEnumField(value: &_storage._state) }()
+        case 4: try { try decoder.decodeSingularUInt64Field(value: &_storage._capacityBytes) }()
+        case 5: try { try decoder.decodeSingularUInt64Field(value: &_storage._freeBytes) }()
+        case 6: try { try decoder.decodeSingularUInt64Field(value: &_storage._storedBytes) }()
+        case 7: try { try decoder.decodeSingularUInt64Field(value: &_storage._chunks) }()
+        case 8: try { try decoder.decodeSingularUInt32Field(value: &_storage._slots) }()
+        case 9: try { try decoder.decodeSingularBoolField(value: &_storage._writable) }()
+        case 10: try { try decoder.decodeSingularStringField(value: &_storage._reason) }()
+        case 11: try { try decoder.decodeSingularUInt64Field(value: &_storage._lastContactMs) }()
+        case 12: try { try decoder.decodeSingularStringField(value: &_storage._version) }()
+        case 13: try { try decoder.decodeSingularUInt64Field(value: &_storage._quarantined) }()
+        case 14: try { try decoder.decodeSingularUInt64Field(value: &_storage._scrubEndedMs) }()
+        case 15: try { try decoder.decodeSingularUInt32Field(value: &_storage._scrubPermille) }()
+        case 16: try { try decoder.decodeSingularBoolField(value: &_storage._suspect) }()
+        case 17: try { try decoder.decodeSingularUInt64Field(value: &_storage._drainSlotsLeft) }()
+        default: break
+        }
+      }
     }
-    if !self.reason.isEmpty {
-      try visitor.visitSingularStringField(value: self.reason, fieldNumber: 10)
-    }
-    if self.lastContactMs != 0 {
-      try visitor.visitSingularUInt64Field(value: self.lastContactMs, fieldNumber: 11)
-    }
-    if !self.version.isEmpty {
-      try visitor.visitSingularStringField(value: self.version, fieldNumber: 12)
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
+      try { if let v = _storage._address {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+      } }()
+      if _storage._store != 0 {
+        try visitor.visitSingularFixed64Field(value: _storage._store, fieldNumber: 2)
+      }
+      if _storage._state != .unspecified {
+        try visitor.visitSingularEnumField(value: _storage._state, fieldNumber: 3)
+      }
+      if _storage._capacityBytes != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._capacityBytes, fieldNumber: 4)
+      }
+      if _storage._freeBytes != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._freeBytes, fieldNumber: 5)
+      }
+      if _storage._storedBytes != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._storedBytes, fieldNumber: 6)
+      }
+      if _storage._chunks != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._chunks, fieldNumber: 7)
+      }
+      if _storage._slots != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._slots, fieldNumber: 8)
+      }
+      if _storage._writable != false {
+        try visitor.visitSingularBoolField(value: _storage._writable, fieldNumber: 9)
+      }
+      if !_storage._reason.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._reason, fieldNumber: 10)
+      }
+      if _storage._lastContactMs != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._lastContactMs, fieldNumber: 11)
+      }
+      if !_storage._version.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._version, fieldNumber: 12)
+      }
+      if _storage._quarantined != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._quarantined, fieldNumber: 13)
+      }
+      try { if let v = _storage._scrubEndedMs {
+        try visitor.visitSingularUInt64Field(value: v, fieldNumber: 14)
+      } }()
+      if _storage._scrubPermille != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._scrubPermille, fieldNumber: 15)
+      }
+      if _storage._suspect != false {
+        try visitor.visitSingularBoolField(value: _storage._suspect, fieldNumber: 16)
+      }
+      if _storage._drainSlotsLeft != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._drainSlotsLeft, fieldNumber: 17)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   package static func ==(lhs: WireNode, rhs: WireNode) -> Bool {
-    if lhs._address != rhs._address {return false}
-    if lhs.store != rhs.store {return false}
-    if lhs.state != rhs.state {return false}
-    if lhs.capacityBytes != rhs.capacityBytes {return false}
-    if lhs.freeBytes != rhs.freeBytes {return false}
-    if lhs.storedBytes != rhs.storedBytes {return false}
-    if lhs.chunks != rhs.chunks {return false}
-    if lhs.slots != rhs.slots {return false}
-    if lhs.writable != rhs.writable {return false}
-    if lhs.reason != rhs.reason {return false}
-    if lhs.lastContactMs != rhs.lastContactMs {return false}
-    if lhs.version != rhs.version {return false}
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._address != rhs_storage._address {return false}
+        if _storage._store != rhs_storage._store {return false}
+        if _storage._state != rhs_storage._state {return false}
+        if _storage._capacityBytes != rhs_storage._capacityBytes {return false}
+        if _storage._freeBytes != rhs_storage._freeBytes {return false}
+        if _storage._storedBytes != rhs_storage._storedBytes {return false}
+        if _storage._chunks != rhs_storage._chunks {return false}
+        if _storage._slots != rhs_storage._slots {return false}
+        if _storage._writable != rhs_storage._writable {return false}
+        if _storage._reason != rhs_storage._reason {return false}
+        if _storage._lastContactMs != rhs_storage._lastContactMs {return false}
+        if _storage._version != rhs_storage._version {return false}
+        if _storage._quarantined != rhs_storage._quarantined {return false}
+        if _storage._scrubEndedMs != rhs_storage._scrubEndedMs {return false}
+        if _storage._scrubPermille != rhs_storage._scrubPermille {return false}
+        if _storage._suspect != rhs_storage._suspect {return false}
+        if _storage._drainSlotsLeft != rhs_storage._drainSlotsLeft {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -4516,7 +6496,7 @@ nonisolated extension WireListNodesResponse: SwiftProtobuf.Message, SwiftProtobu
 
 nonisolated extension WireRegisterNodeRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".RegisterNodeRequest"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}node\0\u{1}store\0\u{1}boot\0\u{1}cluster\0\u{1}address\0\u{1}zone\0\u{3}capacity_bytes\0\u{3}highest_epoch\0\u{3}highest_revision\0\u{3}protocol_lowest\0\u{3}protocol_highest\0\u{1}version\0\u{1}disk\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}node\0\u{1}store\0\u{1}boot\0\u{1}cluster\0\u{1}address\0\u{1}zone\0\u{3}capacity_bytes\0\u{3}highest_epoch\0\u{3}highest_revision\0\u{3}protocol_lowest\0\u{3}protocol_highest\0\u{1}version\0\u{1}disk\0\u{3}lost_chunks\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -4537,6 +6517,7 @@ nonisolated extension WireRegisterNodeRequest: SwiftProtobuf.Message, SwiftProto
       case 11: try { try decoder.decodeSingularUInt32Field(value: &self.protocolHighest) }()
       case 12: try { try decoder.decodeSingularStringField(value: &self.version) }()
       case 13: try { try decoder.decodeSingularStringField(value: &self.disk) }()
+      case 14: try { try decoder.decodeSingularBoolField(value: &self.lostChunks) }()
       default: break
       }
     }
@@ -4586,6 +6567,9 @@ nonisolated extension WireRegisterNodeRequest: SwiftProtobuf.Message, SwiftProto
     if !self.disk.isEmpty {
       try visitor.visitSingularStringField(value: self.disk, fieldNumber: 13)
     }
+    if self.lostChunks != false {
+      try visitor.visitSingularBoolField(value: self.lostChunks, fieldNumber: 14)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -4603,6 +6587,7 @@ nonisolated extension WireRegisterNodeRequest: SwiftProtobuf.Message, SwiftProto
     if lhs.protocolHighest != rhs.protocolHighest {return false}
     if lhs.version != rhs.version {return false}
     if lhs.disk != rhs.disk {return false}
+    if lhs.lostChunks != rhs.lostChunks {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -4674,7 +6659,7 @@ nonisolated extension WireRegisterNodeResponse: SwiftProtobuf.Message, SwiftProt
 
 nonisolated extension WireHeartbeatRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".HeartbeatRequest"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}node\0\u{1}boot\0\u{1}sequence\0\u{3}capacity_bytes\0\u{3}free_bytes\0\u{3}stored_bytes\0\u{1}chunks\0\u{1}writable\0\u{1}reason\0\u{3}bad_replicas\0\u{1}stopping\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}node\0\u{1}boot\0\u{1}sequence\0\u{3}capacity_bytes\0\u{3}free_bytes\0\u{3}stored_bytes\0\u{1}chunks\0\u{1}writable\0\u{1}reason\0\u{3}bad_replicas\0\u{1}stopping\0\u{1}quarantined\0\u{1}scrub\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -4693,12 +6678,18 @@ nonisolated extension WireHeartbeatRequest: SwiftProtobuf.Message, SwiftProtobuf
       case 9: try { try decoder.decodeSingularStringField(value: &self.reason) }()
       case 10: try { try decoder.decodeRepeatedMessageField(value: &self.badReplicas) }()
       case 11: try { try decoder.decodeSingularBoolField(value: &self.stopping) }()
+      case 12: try { try decoder.decodeSingularUInt64Field(value: &self.quarantined) }()
+      case 13: try { try decoder.decodeSingularMessageField(value: &self._scrub) }()
       default: break
       }
     }
   }
 
   package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
     if self.node != 0 {
       try visitor.visitSingularFixed64Field(value: self.node, fieldNumber: 1)
     }
@@ -4732,6 +6723,12 @@ nonisolated extension WireHeartbeatRequest: SwiftProtobuf.Message, SwiftProtobuf
     if self.stopping != false {
       try visitor.visitSingularBoolField(value: self.stopping, fieldNumber: 11)
     }
+    if self.quarantined != 0 {
+      try visitor.visitSingularUInt64Field(value: self.quarantined, fieldNumber: 12)
+    }
+    try { if let v = self._scrub {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 13)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -4747,6 +6744,52 @@ nonisolated extension WireHeartbeatRequest: SwiftProtobuf.Message, SwiftProtobuf
     if lhs.reason != rhs.reason {return false}
     if lhs.badReplicas != rhs.badReplicas {return false}
     if lhs.stopping != rhs.stopping {return false}
+    if lhs.quarantined != rhs.quarantined {return false}
+    if lhs._scrub != rhs._scrub {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireScrubProgress: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ScrubProgress"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}ended_ms\0\u{1}done\0\u{1}total\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self._endedMs) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.done) }()
+      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.total) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._endedMs {
+      try visitor.visitSingularUInt64Field(value: v, fieldNumber: 1)
+    } }()
+    if self.done != 0 {
+      try visitor.visitSingularUInt64Field(value: self.done, fieldNumber: 2)
+    }
+    if self.total != 0 {
+      try visitor.visitSingularUInt64Field(value: self.total, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireScrubProgress, rhs: WireScrubProgress) -> Bool {
+    if lhs._endedMs != rhs._endedMs {return false}
+    if lhs.done != rhs.done {return false}
+    if lhs.total != rhs.total {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

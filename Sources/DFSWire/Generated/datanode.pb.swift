@@ -437,11 +437,31 @@ package nonisolated struct WireListChunksRequest: Sendable {
   /// At most 10,000; that many when zero.
   package var pageSize: UInt32 = 0
 
+  /// With an epoch the call is an order of the coordinator, fenced by it: `group_epoch` is durable on the node, and transfers at
+  /// older ones are refused, before the inventory is taken.
+  package var epoch: WireEpoch {
+    get {_epoch ?? WireEpoch()}
+    set {_epoch = newValue}
+  }
+  /// Returns true if `epoch` has been explicitly set.
+  package var hasEpoch: Bool {self._epoch != nil}
+  /// Clears the value of `epoch`. Subsequent reads from it will return its default value.
+  package mutating func clearEpoch() {self._epoch = nil}
+
+  package var groupEpoch: UInt64 = 0
+
+  /// The node that the caller means to talk to; another one refuses. Any when zero.
+  package var node: UInt64 = 0
+
+  /// Reads every byte of the page's chunks; a bad one is moved aside, reported and left out. At most 256 chunks a page.
+  package var verify: Bool = false
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
 
   fileprivate var _after: WireChunkId? = nil
+  fileprivate var _epoch: WireEpoch? = nil
 }
 
 package nonisolated struct WireListedChunk: Sendable {
@@ -553,6 +573,498 @@ package nonisolated struct WireReapChunksResponse: Sendable {
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
+}
+
+package nonisolated struct WireCopyChunksRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// The coordinator's epoch: a lower one than the node has seen is refused.
+  package var epoch: WireEpoch {
+    get {_epoch ?? WireEpoch()}
+    set {_epoch = newValue}
+  }
+  /// Returns true if `epoch` has been explicitly set.
+  package var hasEpoch: Bool {self._epoch != nil}
+  /// Clears the value of `epoch`. Subsequent reads from it will return its default value.
+  package mutating func clearEpoch() {self._epoch = nil}
+
+  /// The node that the coordinator means to talk to; another one refuses.
+  package var node: UInt64 = 0
+
+  /// The group of all chunks, and its epoch.
+  package var group: UInt32 = 0
+
+  package var groupEpoch: UInt64 = 0
+
+  /// At most 1,000.
+  package var chunks: [WireChunkCopy] = []
+
+  /// Where they can be had.
+  package var sources: [WireNodeAddress] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _epoch: WireEpoch? = nil
+}
+
+/// One chunk to get.
+package nonisolated struct WireChunkCopy: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// The chunk.
+  package var chunk: WireChunkId {
+    get {_chunk ?? WireChunkId()}
+    set {_chunk = newValue}
+  }
+  /// Returns true if `chunk` has been explicitly set.
+  package var hasChunk: Bool {self._chunk != nil}
+  /// Clears the value of `chunk`. Subsequent reads from it will return its default value.
+  package mutating func clearChunk() {self._chunk = nil}
+
+  /// Its length in bytes and its root, 32 bytes: what arrives must have exactly these.
+  package var length: UInt32 = 0
+
+  package var root: Data = Data()
+
+  /// Places in `sources`, best first.
+  package var sources: [UInt32] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _chunk: WireChunkId? = nil
+}
+
+package nonisolated struct WireCopyChunksResponse: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// The chunk.
+  package var chunk: WireChunkId {
+    get {_chunk ?? WireChunkId()}
+    set {_chunk = newValue}
+  }
+  /// Returns true if `chunk` has been explicitly set.
+  package var hasChunk: Bool {self._chunk != nil}
+  /// Clears the value of `chunk`. Subsequent reads from it will return its default value.
+  package mutating func clearChunk() {self._chunk = nil}
+
+  /// Empty when it is durable here; else the reason of the error, as in google.rpc.ErrorInfo, and a sentence.
+  package var reason: String = String()
+
+  package var message: String = String()
+
+  /// Sources whose replica was bad or missing.
+  package var badSources: [UInt64] = []
+
+  /// Bytes that were copied; zero when it was here already.
+  package var copiedBytes: UInt64 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _chunk: WireChunkId? = nil
+}
+
+package nonisolated struct WireListGroupsRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// The node that the caller means to talk to; another one refuses.
+  package var node: UInt64 = 0
+
+  /// Groups after this one; from the first when absent.
+  package var after: UInt32 {
+    get {_after ?? 0}
+    set {_after = newValue}
+  }
+  /// Returns true if `after` has been explicitly set.
+  package var hasAfter: Bool {self._after != nil}
+  /// Clears the value of `after`. Subsequent reads from it will return its default value.
+  package mutating func clearAfter() {self._after = nil}
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _after: UInt32? = nil
+}
+
+package nonisolated struct WireListGroupsResponse: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// In order of id, at most 10,000.
+  package var groups: [UInt32] = []
+
+  /// True when more follow.
+  package var more: Bool = false
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// Opens the keeping of a copy.
+package nonisolated struct WireKeepMetadataOpen: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// The cluster whose metadata it is; another one than the node's own is refused.
+  package var cluster: UInt64 = 0
+
+  /// The coordinator's epoch: a lower one than the node has seen is refused.
+  package var epoch: WireEpoch {
+    get {_epoch ?? WireEpoch()}
+    set {_epoch = newValue}
+  }
+  /// Returns true if `epoch` has been explicitly set.
+  package var hasEpoch: Bool {self._epoch != nil}
+  /// Clears the value of `epoch`. Subsequent reads from it will return its default value.
+  package mutating func clearEpoch() {self._epoch = nil}
+
+  /// The node that the coordinator means to talk to; another one refuses.
+  package var node: UInt64 = 0
+
+  /// The last round that the coordinator has.
+  package var round: UInt64 = 0
+
+  /// The term and round that the first piece that follows comes after, when it goes on with what the node has; absent before a
+  /// checkpoint.
+  package var afterRound: UInt64 {
+    get {_afterRound ?? 0}
+    set {_afterRound = newValue}
+  }
+  /// Returns true if `afterRound` has been explicitly set.
+  package var hasAfterRound: Bool {self._afterRound != nil}
+  /// Clears the value of `afterRound`. Subsequent reads from it will return its default value.
+  package mutating func clearAfterRound() {self._afterRound = nil}
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _epoch: WireEpoch? = nil
+  fileprivate var _afterRound: UInt64? = nil
+}
+
+/// A piece of a checkpoint: opaque to the node.
+package nonisolated struct WireCheckpointPiece: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Position, from 0.
+  package var number: UInt64 = 0
+
+  /// At most 1 MiB.
+  package var content: Data = Data()
+
+  /// CRC32C of the content.
+  package var crc32C: UInt32 = 0
+
+  /// The round that the whole checkpoint shows; set in the last piece only.
+  package var lastOfRound: UInt64 {
+    get {_lastOfRound ?? 0}
+    set {_lastOfRound = newValue}
+  }
+  /// Returns true if `lastOfRound` has been explicitly set.
+  package var hasLastOfRound: Bool {self._lastOfRound != nil}
+  /// Clears the value of `lastOfRound`. Subsequent reads from it will return its default value.
+  package mutating func clearLastOfRound() {self._lastOfRound = nil}
+
+  /// The term of that round.
+  package var term: UInt64 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _lastOfRound: UInt64? = nil
+}
+
+/// One round: opaque to the node.
+package nonisolated struct WireRoundPiece: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Its number and term.
+  package var round: UInt64 = 0
+
+  package var term: UInt64 = 0
+
+  /// The batch.
+  package var content: Data = Data()
+
+  /// CRC32C of the content.
+  package var crc32C: UInt32 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct WireKeepMetadataRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var part: WireKeepMetadataRequest.OneOf_Part? = nil
+
+  /// First.
+  package var `open`: WireKeepMetadataOpen {
+    get {
+      if case .open(let v)? = part {return v}
+      return WireKeepMetadataOpen()
+    }
+    set {part = .open(newValue)}
+  }
+
+  /// Then a whole checkpoint, unless the copy goes on,
+  package var checkpoint: WireCheckpointPiece {
+    get {
+      if case .checkpoint(let v)? = part {return v}
+      return WireCheckpointPiece()
+    }
+    set {part = .checkpoint(newValue)}
+  }
+
+  /// and rounds, each one after its predecessor.
+  package var round: WireRoundPiece {
+    get {
+      if case .round(let v)? = part {return v}
+      return WireRoundPiece()
+    }
+    set {part = .round(newValue)}
+  }
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package nonisolated enum OneOf_Part: Equatable, Sendable {
+    /// First.
+    case `open`(WireKeepMetadataOpen)
+    /// Then a whole checkpoint, unless the copy goes on,
+    case checkpoint(WireCheckpointPiece)
+    /// and rounds, each one after its predecessor.
+    case round(WireRoundPiece)
+
+  }
+
+  package init() {}
+}
+
+package nonisolated struct WireKeepMetadataResponse: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// The first answer, to the opening: what the node has already, complete and durable; absent when it has none of this cluster.
+  /// Later ones: what is durable now.
+  package var round: UInt64 {
+    get {_round ?? 0}
+    set {_round = newValue}
+  }
+  /// Returns true if `round` has been explicitly set.
+  package var hasRound: Bool {self._round != nil}
+  /// Clears the value of `round`. Subsequent reads from it will return its default value.
+  package mutating func clearRound() {self._round = nil}
+
+  /// The term of that round.
+  package var term: UInt64 = 0
+
+  /// Bytes of the copy's checkpoint and of the rounds after it: when the second outgrows the first, a new checkpoint is due.
+  package var checkpointBytes: UInt64 = 0
+
+  package var roundBytes: UInt64 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _round: UInt64? = nil
+}
+
+package nonisolated struct WireReadMetadataRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// True to learn only which copy there is.
+  package var headerOnly: Bool = false
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// What copy a node has.
+package nonisolated struct WireMetadataCopyHeader: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// The cluster.
+  package var cluster: UInt64 = 0
+
+  /// The epoch of the coordinator that wrote it last.
+  package var epoch: WireEpoch {
+    get {_epoch ?? WireEpoch()}
+    set {_epoch = newValue}
+  }
+  /// Returns true if `epoch` has been explicitly set.
+  package var hasEpoch: Bool {self._epoch != nil}
+  /// Clears the value of `epoch`. Subsequent reads from it will return its default value.
+  package mutating func clearEpoch() {self._epoch = nil}
+
+  /// The last complete round.
+  package var round: UInt64 = 0
+
+  /// Its term.
+  package var term: UInt64 = 0
+
+  /// The highest epoch and revision that this node has seen from any coordinator.
+  package var seenEpoch: WireEpoch {
+    get {_seenEpoch ?? WireEpoch()}
+    set {_seenEpoch = newValue}
+  }
+  /// Returns true if `seenEpoch` has been explicitly set.
+  package var hasSeenEpoch: Bool {self._seenEpoch != nil}
+  /// Clears the value of `seenEpoch`. Subsequent reads from it will return its default value.
+  package mutating func clearSeenEpoch() {self._seenEpoch = nil}
+
+  package var seenRevision: UInt64 = 0
+
+  /// The node.
+  package var node: UInt64 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _epoch: WireEpoch? = nil
+  fileprivate var _seenEpoch: WireEpoch? = nil
+}
+
+package nonisolated struct WireReadMetadataResponse: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var part: WireReadMetadataResponse.OneOf_Part? = nil
+
+  /// First; NOT_FOUND when the node has no complete copy.
+  package var header: WireMetadataCopyHeader {
+    get {
+      if case .header(let v)? = part {return v}
+      return WireMetadataCopyHeader()
+    }
+    set {part = .header(newValue)}
+  }
+
+  /// The checkpoint,
+  package var checkpoint: WireCheckpointPiece {
+    get {
+      if case .checkpoint(let v)? = part {return v}
+      return WireCheckpointPiece()
+    }
+    set {part = .checkpoint(newValue)}
+  }
+
+  /// and the rounds after it.
+  package var round: WireRoundPiece {
+    get {
+      if case .round(let v)? = part {return v}
+      return WireRoundPiece()
+    }
+    set {part = .round(newValue)}
+  }
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package nonisolated enum OneOf_Part: Equatable, Sendable {
+    /// First; NOT_FOUND when the node has no complete copy.
+    case header(WireMetadataCopyHeader)
+    /// The checkpoint,
+    case checkpoint(WireCheckpointPiece)
+    /// and the rounds after it.
+    case round(WireRoundPiece)
+
+  }
+
+  package init() {}
+}
+
+package nonisolated struct WireListNodeJobsRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// The node that the caller means to talk to; another one refuses.
+  package var node: UInt64 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct WireListNodeJobsResponse: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// In order of name.
+  package var jobs: [WireJobStatus] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct WireControlNodeJobRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// The coordinator's epoch: a lower one than the node has seen is refused.
+  package var epoch: WireEpoch {
+    get {_epoch ?? WireEpoch()}
+    set {_epoch = newValue}
+  }
+  /// Returns true if `epoch` has been explicitly set.
+  package var hasEpoch: Bool {self._epoch != nil}
+  /// Clears the value of `epoch`. Subsequent reads from it will return its default value.
+  package mutating func clearEpoch() {self._epoch = nil}
+
+  /// The node that the coordinator means to talk to; another one refuses.
+  package var node: UInt64 = 0
+
+  /// The job.
+  package var name: String = String()
+
+  /// What to do.
+  package var action: WireJobAction = .unspecified
+
+  /// As in ControlJobRequest.
+  package var pacePercent: UInt32 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _epoch: WireEpoch? = nil
 }
 
 // MARK: - Code below here is support for the SwiftProtobuf runtime.
@@ -1191,7 +1703,7 @@ nonisolated extension WireStatChunkResponse: SwiftProtobuf.Message, SwiftProtobu
 
 nonisolated extension WireListChunksRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".ListChunksRequest"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}group\0\u{1}after\0\u{3}page_size\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}group\0\u{1}after\0\u{3}page_size\0\u{1}epoch\0\u{3}group_epoch\0\u{1}node\0\u{1}verify\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1202,6 +1714,10 @@ nonisolated extension WireListChunksRequest: SwiftProtobuf.Message, SwiftProtobu
       case 1: try { try decoder.decodeSingularUInt32Field(value: &self.group) }()
       case 2: try { try decoder.decodeSingularMessageField(value: &self._after) }()
       case 3: try { try decoder.decodeSingularUInt32Field(value: &self.pageSize) }()
+      case 4: try { try decoder.decodeSingularMessageField(value: &self._epoch) }()
+      case 5: try { try decoder.decodeSingularUInt64Field(value: &self.groupEpoch) }()
+      case 6: try { try decoder.decodeSingularFixed64Field(value: &self.node) }()
+      case 7: try { try decoder.decodeSingularBoolField(value: &self.verify) }()
       default: break
       }
     }
@@ -1221,6 +1737,18 @@ nonisolated extension WireListChunksRequest: SwiftProtobuf.Message, SwiftProtobu
     if self.pageSize != 0 {
       try visitor.visitSingularUInt32Field(value: self.pageSize, fieldNumber: 3)
     }
+    try { if let v = self._epoch {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+    } }()
+    if self.groupEpoch != 0 {
+      try visitor.visitSingularUInt64Field(value: self.groupEpoch, fieldNumber: 5)
+    }
+    if self.node != 0 {
+      try visitor.visitSingularFixed64Field(value: self.node, fieldNumber: 6)
+    }
+    if self.verify != false {
+      try visitor.visitSingularBoolField(value: self.verify, fieldNumber: 7)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1228,6 +1756,10 @@ nonisolated extension WireListChunksRequest: SwiftProtobuf.Message, SwiftProtobu
     if lhs.group != rhs.group {return false}
     if lhs._after != rhs._after {return false}
     if lhs.pageSize != rhs.pageSize {return false}
+    if lhs._epoch != rhs._epoch {return false}
+    if lhs.groupEpoch != rhs.groupEpoch {return false}
+    if lhs.node != rhs.node {return false}
+    if lhs.verify != rhs.verify {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1431,6 +1963,820 @@ nonisolated extension WireReapChunksResponse: SwiftProtobuf.Message, SwiftProtob
   package static func ==(lhs: WireReapChunksResponse, rhs: WireReapChunksResponse) -> Bool {
     if lhs.removed != rhs.removed {return false}
     if lhs.removedBytes != rhs.removedBytes {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireCopyChunksRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".CopyChunksRequest"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}epoch\0\u{1}node\0\u{1}group\0\u{3}group_epoch\0\u{1}chunks\0\u{1}sources\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._epoch) }()
+      case 2: try { try decoder.decodeSingularFixed64Field(value: &self.node) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self.group) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.groupEpoch) }()
+      case 5: try { try decoder.decodeRepeatedMessageField(value: &self.chunks) }()
+      case 6: try { try decoder.decodeRepeatedMessageField(value: &self.sources) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._epoch {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    if self.node != 0 {
+      try visitor.visitSingularFixed64Field(value: self.node, fieldNumber: 2)
+    }
+    if self.group != 0 {
+      try visitor.visitSingularUInt32Field(value: self.group, fieldNumber: 3)
+    }
+    if self.groupEpoch != 0 {
+      try visitor.visitSingularUInt64Field(value: self.groupEpoch, fieldNumber: 4)
+    }
+    if !self.chunks.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.chunks, fieldNumber: 5)
+    }
+    if !self.sources.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.sources, fieldNumber: 6)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireCopyChunksRequest, rhs: WireCopyChunksRequest) -> Bool {
+    if lhs._epoch != rhs._epoch {return false}
+    if lhs.node != rhs.node {return false}
+    if lhs.group != rhs.group {return false}
+    if lhs.groupEpoch != rhs.groupEpoch {return false}
+    if lhs.chunks != rhs.chunks {return false}
+    if lhs.sources != rhs.sources {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireChunkCopy: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ChunkCopy"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}chunk\0\u{1}length\0\u{1}root\0\u{1}sources\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._chunk) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.length) }()
+      case 3: try { try decoder.decodeSingularBytesField(value: &self.root) }()
+      case 4: try { try decoder.decodeRepeatedUInt32Field(value: &self.sources) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._chunk {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    if self.length != 0 {
+      try visitor.visitSingularUInt32Field(value: self.length, fieldNumber: 2)
+    }
+    if !self.root.isEmpty {
+      try visitor.visitSingularBytesField(value: self.root, fieldNumber: 3)
+    }
+    if !self.sources.isEmpty {
+      try visitor.visitPackedUInt32Field(value: self.sources, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireChunkCopy, rhs: WireChunkCopy) -> Bool {
+    if lhs._chunk != rhs._chunk {return false}
+    if lhs.length != rhs.length {return false}
+    if lhs.root != rhs.root {return false}
+    if lhs.sources != rhs.sources {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireCopyChunksResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".CopyChunksResponse"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}chunk\0\u{1}reason\0\u{1}message\0\u{3}bad_sources\0\u{3}copied_bytes\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._chunk) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.reason) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.message) }()
+      case 4: try { try decoder.decodeRepeatedFixed64Field(value: &self.badSources) }()
+      case 5: try { try decoder.decodeSingularUInt64Field(value: &self.copiedBytes) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._chunk {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    if !self.reason.isEmpty {
+      try visitor.visitSingularStringField(value: self.reason, fieldNumber: 2)
+    }
+    if !self.message.isEmpty {
+      try visitor.visitSingularStringField(value: self.message, fieldNumber: 3)
+    }
+    if !self.badSources.isEmpty {
+      try visitor.visitPackedFixed64Field(value: self.badSources, fieldNumber: 4)
+    }
+    if self.copiedBytes != 0 {
+      try visitor.visitSingularUInt64Field(value: self.copiedBytes, fieldNumber: 5)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireCopyChunksResponse, rhs: WireCopyChunksResponse) -> Bool {
+    if lhs._chunk != rhs._chunk {return false}
+    if lhs.reason != rhs.reason {return false}
+    if lhs.message != rhs.message {return false}
+    if lhs.badSources != rhs.badSources {return false}
+    if lhs.copiedBytes != rhs.copiedBytes {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireListGroupsRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ListGroupsRequest"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}node\0\u{1}after\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularFixed64Field(value: &self.node) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self._after) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if self.node != 0 {
+      try visitor.visitSingularFixed64Field(value: self.node, fieldNumber: 1)
+    }
+    try { if let v = self._after {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 2)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireListGroupsRequest, rhs: WireListGroupsRequest) -> Bool {
+    if lhs.node != rhs.node {return false}
+    if lhs._after != rhs._after {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireListGroupsResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ListGroupsResponse"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}groups\0\u{1}more\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedUInt32Field(value: &self.groups) }()
+      case 2: try { try decoder.decodeSingularBoolField(value: &self.more) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.groups.isEmpty {
+      try visitor.visitPackedUInt32Field(value: self.groups, fieldNumber: 1)
+    }
+    if self.more != false {
+      try visitor.visitSingularBoolField(value: self.more, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireListGroupsResponse, rhs: WireListGroupsResponse) -> Bool {
+    if lhs.groups != rhs.groups {return false}
+    if lhs.more != rhs.more {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireKeepMetadataOpen: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".KeepMetadataOpen"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}cluster\0\u{1}epoch\0\u{1}node\0\u{1}round\0\u{3}after_round\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularFixed64Field(value: &self.cluster) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._epoch) }()
+      case 3: try { try decoder.decodeSingularFixed64Field(value: &self.node) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.round) }()
+      case 5: try { try decoder.decodeSingularUInt64Field(value: &self._afterRound) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if self.cluster != 0 {
+      try visitor.visitSingularFixed64Field(value: self.cluster, fieldNumber: 1)
+    }
+    try { if let v = self._epoch {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    if self.node != 0 {
+      try visitor.visitSingularFixed64Field(value: self.node, fieldNumber: 3)
+    }
+    if self.round != 0 {
+      try visitor.visitSingularUInt64Field(value: self.round, fieldNumber: 4)
+    }
+    try { if let v = self._afterRound {
+      try visitor.visitSingularUInt64Field(value: v, fieldNumber: 5)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireKeepMetadataOpen, rhs: WireKeepMetadataOpen) -> Bool {
+    if lhs.cluster != rhs.cluster {return false}
+    if lhs._epoch != rhs._epoch {return false}
+    if lhs.node != rhs.node {return false}
+    if lhs.round != rhs.round {return false}
+    if lhs._afterRound != rhs._afterRound {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireCheckpointPiece: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".CheckpointPiece"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}number\0\u{1}content\0\u{1}crc32c\0\u{3}last_of_round\0\u{1}term\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.number) }()
+      case 2: try { try decoder.decodeSingularBytesField(value: &self.content) }()
+      case 3: try { try decoder.decodeSingularFixed32Field(value: &self.crc32C) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self._lastOfRound) }()
+      case 5: try { try decoder.decodeSingularUInt64Field(value: &self.term) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if self.number != 0 {
+      try visitor.visitSingularUInt64Field(value: self.number, fieldNumber: 1)
+    }
+    if !self.content.isEmpty {
+      try visitor.visitSingularBytesField(value: self.content, fieldNumber: 2)
+    }
+    if self.crc32C != 0 {
+      try visitor.visitSingularFixed32Field(value: self.crc32C, fieldNumber: 3)
+    }
+    try { if let v = self._lastOfRound {
+      try visitor.visitSingularUInt64Field(value: v, fieldNumber: 4)
+    } }()
+    if self.term != 0 {
+      try visitor.visitSingularUInt64Field(value: self.term, fieldNumber: 5)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireCheckpointPiece, rhs: WireCheckpointPiece) -> Bool {
+    if lhs.number != rhs.number {return false}
+    if lhs.content != rhs.content {return false}
+    if lhs.crc32C != rhs.crc32C {return false}
+    if lhs._lastOfRound != rhs._lastOfRound {return false}
+    if lhs.term != rhs.term {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireRoundPiece: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".RoundPiece"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}round\0\u{1}term\0\u{1}content\0\u{1}crc32c\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.round) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.term) }()
+      case 3: try { try decoder.decodeSingularBytesField(value: &self.content) }()
+      case 4: try { try decoder.decodeSingularFixed32Field(value: &self.crc32C) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.round != 0 {
+      try visitor.visitSingularUInt64Field(value: self.round, fieldNumber: 1)
+    }
+    if self.term != 0 {
+      try visitor.visitSingularUInt64Field(value: self.term, fieldNumber: 2)
+    }
+    if !self.content.isEmpty {
+      try visitor.visitSingularBytesField(value: self.content, fieldNumber: 3)
+    }
+    if self.crc32C != 0 {
+      try visitor.visitSingularFixed32Field(value: self.crc32C, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireRoundPiece, rhs: WireRoundPiece) -> Bool {
+    if lhs.round != rhs.round {return false}
+    if lhs.term != rhs.term {return false}
+    if lhs.content != rhs.content {return false}
+    if lhs.crc32C != rhs.crc32C {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireKeepMetadataRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".KeepMetadataRequest"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}open\0\u{1}checkpoint\0\u{1}round\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try {
+        var v: WireKeepMetadataOpen?
+        var hadOneofValue = false
+        if let current = self.part {
+          hadOneofValue = true
+          if case .open(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.part = .open(v)
+        }
+      }()
+      case 2: try {
+        var v: WireCheckpointPiece?
+        var hadOneofValue = false
+        if let current = self.part {
+          hadOneofValue = true
+          if case .checkpoint(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.part = .checkpoint(v)
+        }
+      }()
+      case 3: try {
+        var v: WireRoundPiece?
+        var hadOneofValue = false
+        if let current = self.part {
+          hadOneofValue = true
+          if case .round(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.part = .round(v)
+        }
+      }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    switch self.part {
+    case .open?: try {
+      guard case .open(let v)? = self.part else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    }()
+    case .checkpoint?: try {
+      guard case .checkpoint(let v)? = self.part else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    }()
+    case .round?: try {
+      guard case .round(let v)? = self.part else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+    }()
+    case nil: break
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireKeepMetadataRequest, rhs: WireKeepMetadataRequest) -> Bool {
+    if lhs.part != rhs.part {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireKeepMetadataResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".KeepMetadataResponse"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}round\0\u{1}term\0\u{3}checkpoint_bytes\0\u{3}round_bytes\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self._round) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.term) }()
+      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.checkpointBytes) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.roundBytes) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._round {
+      try visitor.visitSingularUInt64Field(value: v, fieldNumber: 1)
+    } }()
+    if self.term != 0 {
+      try visitor.visitSingularUInt64Field(value: self.term, fieldNumber: 2)
+    }
+    if self.checkpointBytes != 0 {
+      try visitor.visitSingularUInt64Field(value: self.checkpointBytes, fieldNumber: 3)
+    }
+    if self.roundBytes != 0 {
+      try visitor.visitSingularUInt64Field(value: self.roundBytes, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireKeepMetadataResponse, rhs: WireKeepMetadataResponse) -> Bool {
+    if lhs._round != rhs._round {return false}
+    if lhs.term != rhs.term {return false}
+    if lhs.checkpointBytes != rhs.checkpointBytes {return false}
+    if lhs.roundBytes != rhs.roundBytes {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireReadMetadataRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ReadMetadataRequest"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}header_only\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBoolField(value: &self.headerOnly) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.headerOnly != false {
+      try visitor.visitSingularBoolField(value: self.headerOnly, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireReadMetadataRequest, rhs: WireReadMetadataRequest) -> Bool {
+    if lhs.headerOnly != rhs.headerOnly {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireMetadataCopyHeader: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".MetadataCopyHeader"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}cluster\0\u{1}epoch\0\u{1}round\0\u{1}term\0\u{3}seen_epoch\0\u{3}seen_revision\0\u{1}node\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularFixed64Field(value: &self.cluster) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._epoch) }()
+      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.round) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.term) }()
+      case 5: try { try decoder.decodeSingularMessageField(value: &self._seenEpoch) }()
+      case 6: try { try decoder.decodeSingularUInt64Field(value: &self.seenRevision) }()
+      case 7: try { try decoder.decodeSingularFixed64Field(value: &self.node) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if self.cluster != 0 {
+      try visitor.visitSingularFixed64Field(value: self.cluster, fieldNumber: 1)
+    }
+    try { if let v = self._epoch {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    if self.round != 0 {
+      try visitor.visitSingularUInt64Field(value: self.round, fieldNumber: 3)
+    }
+    if self.term != 0 {
+      try visitor.visitSingularUInt64Field(value: self.term, fieldNumber: 4)
+    }
+    try { if let v = self._seenEpoch {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
+    } }()
+    if self.seenRevision != 0 {
+      try visitor.visitSingularUInt64Field(value: self.seenRevision, fieldNumber: 6)
+    }
+    if self.node != 0 {
+      try visitor.visitSingularFixed64Field(value: self.node, fieldNumber: 7)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireMetadataCopyHeader, rhs: WireMetadataCopyHeader) -> Bool {
+    if lhs.cluster != rhs.cluster {return false}
+    if lhs._epoch != rhs._epoch {return false}
+    if lhs.round != rhs.round {return false}
+    if lhs.term != rhs.term {return false}
+    if lhs._seenEpoch != rhs._seenEpoch {return false}
+    if lhs.seenRevision != rhs.seenRevision {return false}
+    if lhs.node != rhs.node {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireReadMetadataResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ReadMetadataResponse"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}header\0\u{1}checkpoint\0\u{1}round\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try {
+        var v: WireMetadataCopyHeader?
+        var hadOneofValue = false
+        if let current = self.part {
+          hadOneofValue = true
+          if case .header(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.part = .header(v)
+        }
+      }()
+      case 2: try {
+        var v: WireCheckpointPiece?
+        var hadOneofValue = false
+        if let current = self.part {
+          hadOneofValue = true
+          if case .checkpoint(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.part = .checkpoint(v)
+        }
+      }()
+      case 3: try {
+        var v: WireRoundPiece?
+        var hadOneofValue = false
+        if let current = self.part {
+          hadOneofValue = true
+          if case .round(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.part = .round(v)
+        }
+      }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    switch self.part {
+    case .header?: try {
+      guard case .header(let v)? = self.part else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    }()
+    case .checkpoint?: try {
+      guard case .checkpoint(let v)? = self.part else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    }()
+    case .round?: try {
+      guard case .round(let v)? = self.part else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+    }()
+    case nil: break
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireReadMetadataResponse, rhs: WireReadMetadataResponse) -> Bool {
+    if lhs.part != rhs.part {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireListNodeJobsRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ListNodeJobsRequest"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}node\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularFixed64Field(value: &self.node) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.node != 0 {
+      try visitor.visitSingularFixed64Field(value: self.node, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireListNodeJobsRequest, rhs: WireListNodeJobsRequest) -> Bool {
+    if lhs.node != rhs.node {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireListNodeJobsResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ListNodeJobsResponse"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}jobs\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.jobs) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.jobs.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.jobs, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireListNodeJobsResponse, rhs: WireListNodeJobsResponse) -> Bool {
+    if lhs.jobs != rhs.jobs {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension WireControlNodeJobRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ControlNodeJobRequest"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}epoch\0\u{1}node\0\u{1}name\0\u{1}action\0\u{3}pace_percent\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._epoch) }()
+      case 2: try { try decoder.decodeSingularFixed64Field(value: &self.node) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.name) }()
+      case 4: try { try decoder.decodeSingularEnumField(value: &self.action) }()
+      case 5: try { try decoder.decodeSingularUInt32Field(value: &self.pacePercent) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._epoch {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    if self.node != 0 {
+      try visitor.visitSingularFixed64Field(value: self.node, fieldNumber: 2)
+    }
+    if !self.name.isEmpty {
+      try visitor.visitSingularStringField(value: self.name, fieldNumber: 3)
+    }
+    if self.action != .unspecified {
+      try visitor.visitSingularEnumField(value: self.action, fieldNumber: 4)
+    }
+    if self.pacePercent != 0 {
+      try visitor.visitSingularUInt32Field(value: self.pacePercent, fieldNumber: 5)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireControlNodeJobRequest, rhs: WireControlNodeJobRequest) -> Bool {
+    if lhs._epoch != rhs._epoch {return false}
+    if lhs.node != rhs.node {return false}
+    if lhs.name != rhs.name {return false}
+    if lhs.action != rhs.action {return false}
+    if lhs.pacePercent != rhs.pacePercent {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
