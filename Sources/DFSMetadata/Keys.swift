@@ -4,21 +4,21 @@ package import DFSCore
 // order is numeric order; a name is the last part of its key, so it needs no terminator.
 //
 //   Key                                  Value             What
-//   m/cluster                            ClusterRecord     cluster id, format, features, incarnation; rarely
-//   written m/round                              RoundMark         (term, round): what the ledger's fence
-//   compares m/state                              StateRecord       revision, cluster time, next id, request
-//   hours, digest i/<inode 8>                          InodeRecord       a directory, or one version of a
-//   file e/<parent 8><name 1...255>           EntryRecord       inode, kind, revision
+//   m/cluster                            ClusterRecord     cluster id, format, features, incarnation, held;
+//                                                          rarely written
+//   m/round                              RoundMark         (term, round): what the ledger's fence compares
+//   m/state                              StateRecord       revision, cluster time, next id, request hours, digest
+//   i/<inode 8>                          InodeRecord       a directory, or one version of a file
+//   e/<parent 8><name 1...255>           EntryRecord       inode, kind, revision
 //   c/<inode 8><segment 4>               SegmentRecord     up to 512 chunk references, in the file's order
 //   g/<group 4>                          GroupRecord       epoch, policy, slots
 //   n/<node 8>                           NodeRecord        address, zone, capacity, administrative state
 //   u/<upload 8>                         UploadRecord      an open upload
 //   u/<upload 8><page 4>                 AllocationPage    the groups of 512 indices, which of them are used;
-//   who
-//                                                          holds the segment of the same number
+//                                                          who holds the segment of the same number
 //   t/<expiry 8><deletion 8>             (reserved)        trash: what, whose, original place
-//   x/<not before 8><inode 8>            CondemnedRecord   a version, upload or tree to reap; the reaper's
-//   cursor o/<hour 4><seen 8><high 8><low 8>    OutcomeRecord     the result of a mutation, for its replay
+//   x/<not before 8><inode 8>            CondemnedRecord   a version, upload or tree to reap; the reaper's cursor
+//   o/<hour 4><seen 8><high 8><low 8>    OutcomeRecord     the result of a mutation, for its replay
 //   k/<group 4><inode 8><index 4>        (empty)           derived, local store only, never in the ledger
 //
 // `m/` and `k/` are outside the digest; `o/` has a digest for each hour, so that an hour goes by one range

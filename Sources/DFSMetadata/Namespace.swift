@@ -51,7 +51,7 @@ package final class Namespace: Sendable {
         snapshots: SnapshotTable(
           limit: configuration.listSnapshots, lifetime: configuration.listSnapshotLifetime,
           firstToken: configuration.randomNumber()),
-        state: leadership.state))
+        state: leadership.state, isHeld: cluster.isHeld))
     self.configuration = configuration
     self.cluster = cluster.cluster
     epoch = Epoch(incarnation: cluster.incarnation, term: leadership.mark.term)
@@ -65,7 +65,7 @@ package final class Namespace: Sendable {
         RoundContext(
           now: clock.now, wallTime: configuration.wallTime(), configuration: configuration,
           incarnation: cluster.incarnation, limits: limits,
-          isLeaseOver: { memory.isLeaseOver($0, now: clock.now) })
+          isLeaseOver: { memory.isLeaseOver($0, now: clock.now) }, isHeld: memory.with { $0.isHeld })
       },
       settled: { memory.settled($0, $1, now: clock.now) })
     runner.start()
@@ -94,6 +94,9 @@ package final class Namespace: Sendable {
 
   /// The latest revision that reads see.
   package var revision: Revision { memory.with { $0.state.revision } }
+  /// Whether the metadata was restored from a copy and nobody has released it since: nothing may be reaped or
+  /// condemned, for chunks that only the lost rounds knew look like orphans. See `ReleaseHold`.
+  package var isHeld: Bool { memory.with { $0.isHeld } }
   /// The cluster's time now.
   package var time: ClusterTime { clock.now }
   /// How much there is, for `status`: kept up by the rounds, never counted by a scan.

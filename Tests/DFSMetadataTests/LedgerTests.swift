@@ -168,6 +168,9 @@ import Testing
     record.format = 2
     #expect(try await openCode { $0.put(Keys.cluster, record.encoded) } == .failedPrecondition)
     record.format = 1
+    // As version 1 wrote it.
+    let old = [1] + record.encoded.dropFirst().dropLast()
+    #expect(try await openCode { $0.put(Keys.cluster, old) } == nil)
     record.features = ["unheard-of"]
     #expect(try await openCode { $0.put(Keys.cluster, record.encoded) } == .failedPrecondition)
     #expect(try await openCode { $0.put(Keys.state, [1, 2]) } == .corrupt)

@@ -4,6 +4,33 @@ import Testing
 @testable import DFSMetadata
 
 @Suite struct ReapingTests {
+  @Test func `nothing is reaped while the namespace is held, also after a restart, until it is released`()
+    async throws
+  {
+    let cluster = try TestCluster(.rocksDB)
+    try await cluster.form()
+    try await cluster.upload("/f", chunks: 2)
+    try await cluster.remove("/f")
+    cluster.clock.advance(by: .seconds(200))
+    let page = try #require(try cluster.namespace.nextCondemned())
+    try cluster.hold()
+    try await cluster.restart()
+    for _ in 0..<2 {
+      #expect(cluster.namespace.isHeld)
+      #expect(try cluster.namespace.nextCondemned() == nil)
+      #expect(await code { try await cluster.namespace.mutate(Reap(page: page)) } == .failedPrecondition)
+      try await cluster.restart()
+    }
+    #expect(try await cluster.namespace.mutate(ReleaseHold()).outcome.wasHeld)
+    #expect(try await !cluster.namespace.mutate(ReleaseHold()).outcome.wasHeld)
+    #expect(!cluster.namespace.isHeld)
+    try await cluster.restart()
+    #expect(!cluster.namespace.isHeld)
+    cluster.clock.advance(by: .seconds(200))
+    #expect(try await cluster.reapAll().chunks.count == 2)
+    try await cluster.finish()
+  }
+
   @Test(arguments: Engine.allCases)
   func `a removed file is readable through the grace time, then its chunks are named and forgotten`(
     engine: Engine

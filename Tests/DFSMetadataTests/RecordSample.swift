@@ -166,6 +166,7 @@ struct RecordMaker {
     var record = ClusterRecord(cluster: ClusterID(rawValue: random.next()))
     record.features = (0..<number(0...3)).map { "feature-\($0)" }
     record.incarnation = number(0...UInt16.max)
+    record.isHeld = flag()
     return record
   }
 

@@ -24,7 +24,7 @@ import Testing
           #expect(throws: DFSError.self) { try sample.decode(Array(bytes.prefix(cut))) }
         }
         #expect(throws: DFSError.self) { try sample.decode(bytes + [0]) }
-        #expect(throws: DFSError.self) { try sample.decode([2] + bytes.dropFirst()) }
+        #expect(throws: DFSError.self) { try sample.decode([200] + bytes.dropFirst()) }
         var flipped = bytes
         for _ in 0..<Int.random(in: 1...4, using: &random) {
           flipped[Int.random(in: 0..<bytes.count, using: &random)] = UInt8.random(in: 0...255, using: &random)

@@ -213,6 +213,16 @@ extension TestCluster {
     return (chunks, steps)
   }
 
+  /// What a restore does; seen after a restart.
+  func hold() throws {
+    guard let bytes = try store.value(for: Keys.cluster) else { return }
+    var record = try ClusterRecord(stored: bytes)
+    record.isHeld = true
+    var batch = WriteBatch()
+    batch.put(Keys.cluster, record.encoded)
+    try store.apply(batch, durability: .synced)
+  }
+
   /// How many records of a kind the store holds.
   func count(_ letter: Character) throws -> Int {
     var count = 0

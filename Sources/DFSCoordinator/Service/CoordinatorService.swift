@@ -76,6 +76,7 @@ package final class CoordinatorService: Sendable {
       try self.reportReplicas(request, from: context.peer)
     }
     router.handle(CoordinatorMethods.getStatus) { request, _ in try await self.getStatus(request) }
+    router.handle(CoordinatorMethods.releaseHold) { request, _ in try await self.releaseHold(request) }
     router.handle(CoordinatorMethods.listNodes) { request, _ in try self.listNodes(request) }
     router.handle(CoordinatorMethods.registerNode) { request, _ in try await self.registerNode(request) }
     router.handle(CoordinatorMethods.heartbeat) { reader, writer, _ in

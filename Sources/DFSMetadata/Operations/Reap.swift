@@ -31,6 +31,7 @@ extension Reap {
   }
 
   package func execute(in transaction: inout Transaction) throws -> Outcome {
+    try transaction.requireReleased()
     let key = Keys.condemned(page.notBefore, page.inode)
     guard let record = try transaction.record(key, CondemnedRecord.self) else {
       return Outcome(isFinished: true)

@@ -2,12 +2,14 @@ import DFSCore
 import DFSKeyValue
 
 extension Namespace {
-  /// The next condemned thing whose time has come and that nobody has pinned; `nil` when there is none.
+  /// The next condemned thing whose time has come and that nobody has pinned; `nil` when there is none,
+  /// and while the namespace is held.
   /// Blocks.
   ///
   /// After each page, order the deletion of its chunks, then `mutate(Reap(page:))`, and ask again. `previous`
   /// skips: only what comes after that page's thing, for one whose nodes can not be reached now.
   package func nextCondemned(after previous: ReapPage? = nil) throws -> ReapPage? {
+    guard !isHeld else { return nil }
     let now = clock.now
     let (floor, settled) = memory.with { ($0.reapFloor, $0.state.time) }
     var range = KeyRange(

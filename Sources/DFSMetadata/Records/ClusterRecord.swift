@@ -9,8 +9,13 @@ struct ClusterRecord: StoredRecord, Hashable {
   var features: [String]
   /// Raised by a restore only.
   var incarnation: UInt16
+  /// Since version 2: set by a restore, until a person releases it. Nothing is reaped or condemned meanwhile:
+  /// chunks that only the lost rounds knew must not be taken for orphans.
+  var isHeld = false
 
   static let what: StaticString = "cluster"
+  static let version: UInt8 = 2
+  static let oldestVersion: UInt8 = 1
   static let newestFormat: UInt32 = 1
   static let knownFeatures: Set<String> = []
 
@@ -27,6 +32,7 @@ struct ClusterRecord: StoredRecord, Hashable {
     writer.number(UInt(features.count))
     for feature in features { writer.text(feature) }
     writer.number(incarnation)
+    writer.byte(isHeld ? 1 : 0)
   }
 
   init(fieldsFrom reader: inout RecordReader) throws {
@@ -34,6 +40,7 @@ struct ClusterRecord: StoredRecord, Hashable {
     format = try reader.number()
     features = try (0..<(try reader.count(upTo: 64))).map { _ in try reader.text(upTo: 64) }
     incarnation = try reader.number()
+    if reader.recordVersion >= 2 { isHeld = try reader.optional { _ in } != nil }
   }
 }
 

@@ -7,6 +7,8 @@ package struct RecordReader {
   private let bytes: [UInt8]
   private var position = 0
   private let what: StaticString
+  /// Of the record, once `version` has read it.
+  package private(set) var recordVersion: UInt8 = 1
 
   package init(_ bytes: [UInt8], _ what: StaticString) {
     self.bytes = bytes
@@ -23,9 +25,11 @@ package struct RecordReader {
     guard remaining == 0 else { throw corrupt("\(remaining) bytes follow its end") }
   }
 
-  package mutating func version(_ known: UInt8) throws {
-    let version = try byte()
-    guard version == known else { throw corrupt("its version is \(version), this program knows \(known)") }
+  package mutating func version(_ known: ClosedRange<UInt8>) throws {
+    recordVersion = try byte()
+    guard known.contains(recordVersion) else {
+      throw corrupt("its version is \(recordVersion), this program knows up to \(known.upperBound)")
+    }
   }
 
   package mutating func byte() throws -> UInt8 {

@@ -3,13 +3,17 @@ import DFSCore
 /// A value of the key schema. Its encoding begins with a version, and decoding is strict.
 protocol StoredRecord {
   static var what: StaticString { get }
+  /// What is written.
   static var version: UInt8 { get }
+  /// The oldest that is still read; `reader.recordVersion` tells which one it is.
+  static var oldestVersion: UInt8 { get }
   func writeFields(to writer: inout RecordWriter)
   init(fieldsFrom reader: inout RecordReader) throws
 }
 
 extension StoredRecord {
   static var version: UInt8 { 1 }
+  static var oldestVersion: UInt8 { version }
 
   var encoded: [UInt8] {
     var writer = RecordWriter()
@@ -21,7 +25,7 @@ extension StoredRecord {
   /// Throws `.corrupt`.
   init(stored bytes: [UInt8]) throws {
     var reader = RecordReader(bytes, Self.what)
-    try reader.version(Self.version)
+    try reader.version(Self.oldestVersion...Self.version)
     try self.init(fieldsFrom: &reader)
     try reader.finish()
   }

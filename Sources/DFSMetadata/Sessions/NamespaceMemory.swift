@@ -9,6 +9,8 @@ final class NamespaceMemory: Sendable {
     var snapshots: SnapshotTable
     /// Of the last settled round.
     var state: StateRecord
+    /// `ClusterRecord.isHeld`, after the last settled round.
+    var isHeld = false
     /// Nothing condemned to go before this time is left, so a scan need not pass over what was reaped.
     var reapFloor = ClusterTime.zero
   }
@@ -33,6 +35,7 @@ final class NamespaceMemory: Sendable {
         switch notice {
         case .leaseStarted(let upload): contents.leases.renew(upload, now: now)
         case .leaseEnded(let upload): contents.leases.remove(upload)
+        case .holdReleased: contents.isHeld = false
         }
       }
     }

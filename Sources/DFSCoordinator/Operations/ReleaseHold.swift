@@ -1,0 +1,22 @@
+import DFSCore
+import DFSMetadata
+import DFSWire
+
+extension CoordinatorService {
+  /// A person says that what a restore has lost is known and accepted. Releasing what is not held does nothing.
+  func releaseHold(_ request: WireReleaseHoldRequest) async throws -> WireReleaseHoldResponse {
+    guard !namespace.isHeld || request.force else {
+      throw DFSError(
+        .failedPrecondition,
+        "no check of all chunks was completed since the metadata was restored: run `dfsd admin fsck`, look at what "
+          + "it finds, then release; or force it")
+    }
+    let settled = try await namespace.mutate(ReleaseHold())
+    if settled.outcome.wasHeld {
+      logger.notice("the hold after the restore was released", metadata: ["forced": "\(request.force)"])
+    }
+    var response = WireReleaseHoldResponse()
+    response.revision = settled.revision.rawValue
+    return response
+  }
+}
