@@ -99,6 +99,34 @@ public struct ClusterID: RawRepresentable, Hashable, Sendable, CustomStringConve
   public var description: String { hexadecimal(rawValue) }
 }
 
+/// Names one deletion in the trash: when it expires by the cluster's clock, and a serial number of its own.
+/// Printed as two hexadecimal numbers, `18c3f2a6d80-1000000000012`, and read back in this form only.
+public struct DeletionID: Hashable, Sendable, Comparable, CustomStringConvertible {
+  /// Milliseconds since 1970.
+  public var expiry: UInt64
+  public var serial: UInt64
+
+  public init(expiry: UInt64, serial: UInt64) {
+    self.expiry = expiry
+    self.serial = serial
+  }
+
+  public init?(_ text: some StringProtocol) {
+    let parts = text.split(separator: "-", omittingEmptySubsequences: false)
+    guard parts.count == 2, let expiry = UInt64(parts[0], radix: 16),
+      let serial = UInt64(parts[1], radix: 16)
+    else { return nil }
+    self.init(expiry: expiry, serial: serial)
+    // Zeros in front, capitals and signs would give one deletion two names.
+    guard description == text else { return nil }
+  }
+
+  public var description: String { "\(String(expiry, radix: 16))-\(String(serial, radix: 16))" }
+  public static func < (left: Self, right: Self) -> Bool {
+    (left.expiry, left.serial) < (right.expiry, right.serial)
+  }
+}
+
 /// The metadata's own version number: every mutation gets the next one. Independent of the engine's.
 public struct Revision: RawRepresentable, Hashable, Sendable, Comparable, CustomStringConvertible {
   public var rawValue: UInt64

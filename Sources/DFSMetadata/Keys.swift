@@ -1,25 +1,26 @@
 package import DFSCore
 
 // The key schema: every key of the namespace, once. Integers are big-endian and of fixed width, so that byte
-// order is numeric order; a name is the last part of its key, so it needs no terminator.
+// order is numeric order; a name is the last part of its key, so it needs no terminator. One key a line,
+// within 110 columns: leave the table as it is.
 //
-//   Key                                  Value             What
-//   m/cluster                            ClusterRecord     cluster id, format, features, incarnation, held;
-//                                                          rarely written
-//   m/round                              RoundMark         (term, round): what the ledger's fence compares
-//   m/state                              StateRecord       revision, cluster time, next id, request hours, digest
-//   i/<inode 8>                          InodeRecord       a directory, or one version of a file
-//   e/<parent 8><name 1...255>           EntryRecord       inode, kind, revision
-//   c/<inode 8><segment 4>               SegmentRecord     up to 512 chunk references, in the file's order
-//   g/<group 4>                          GroupRecord       epoch, policy, slots
-//   n/<node 8>                           NodeRecord        address, zone, capacity, administrative state
-//   u/<upload 8>                         UploadRecord      an open upload
-//   u/<upload 8><page 4>                 AllocationPage    the groups of 512 indices, which of them are used;
-//                                                          who holds the segment of the same number
-//   t/<expiry 8><deletion 8>             (reserved)        trash: what, whose, original place
-//   x/<not before 8><inode 8>            CondemnedRecord   a version, upload or tree to reap; the reaper's cursor
-//   o/<hour 4><seen 8><high 8><low 8>    OutcomeRecord     the result of a mutation, for its replay
-//   k/<group 4><inode 8><index 4>        (empty)           derived, local store only, never in the ledger
+//   Key                            Value            What
+//   m/cluster                      ClusterRecord    cluster id, format, features, incarnation, held
+//   m/round                        RoundMark        (term, round): what the ledger's fence compares
+//   m/state                        StateRecord      revision, cluster time, next id, request hours, digest
+//   i/<inode 8>                    InodeRecord      a directory, or one version of a file
+//   e/<parent 8><name 1...255>     EntryRecord      inode, kind, revision
+//   c/<inode 8><segment 4>         SegmentRecord    up to 512 chunk references, in the file's order
+//   g/<group 4>                    GroupRecord      epoch, policy, slots
+//   n/<node 8>                     NodeRecord       address, zone, capacity, administrative state
+//   u/<upload 8>                   UploadRecord     an open upload
+//   u/<upload 8><page 4>           AllocationPage   the groups of 512 indices, which of them are used;
+//                                                   who holds the segment of the same number
+//   t/<expiry 8><serial 8>         TrashRecord      what lost its name and can get one again
+//   x/<not before 8><inode 8>      CondemnedRecord  a version, upload or tree to reap; the reaper's cursor
+//   o/<hour 4><seen 8>
+//     <high 8><low 8>              OutcomeRecord    the result of a mutation, for its replay
+//   k/<group 4><inode 8><index 4>  (empty)          derived, local store only, never in the ledger
 //
 // `m/` and `k/` are outside the digest; `o/` has a digest for each hour, so that an hour goes by one range
 // delete.
@@ -54,6 +55,11 @@ package enum Keys {
     append(inode.rawValue, to: &bytes)
     return bytes
   }
+  package static func trash(_ deletion: DeletionID) -> [UInt8] {
+    var bytes = key("t", deletion.expiry, reserving: 8)
+    append(deletion.serial, to: &bytes)
+    return bytes
+  }
   package static func outcome(_ hour: UInt32, _ request: RequestID) -> [UInt8] {
     var bytes = tag("o", reserving: 28)
     append(hour, to: &bytes)
@@ -85,6 +91,7 @@ package enum Keys {
   package static let allGroups = Array("g/".utf8)
   package static let allNodes = Array("n/".utf8)
   package static let allUploads = Array("u/".utf8)
+  package static let allTrash = Array("t/".utf8)
   package static let allCondemned = Array("x/".utf8)
 
   private static func tag(_ letter: Unicode.Scalar, reserving count: Int) -> [UInt8] {
@@ -122,6 +129,11 @@ extension Keys {
         .corrupt, "a key of the metadata store is \(key.count) bytes long: too short for its kind")
     }
     return Number(bigEndian: key.loadUnaligned(fromByteOffset: offset, as: Number.self))
+  }
+
+  /// The deletion that a key of the trash names.
+  static func deletion(ofTrash key: UnsafeRawBufferPointer) throws -> DeletionID {
+    DeletionID(expiry: try number(key, at: 2), serial: try number(key, at: 10))
   }
 
   /// The name at the end of an entry's key.

@@ -120,4 +120,17 @@ struct DFSErrorTests {
     let foreign = DFSError(wrapping: Cause(), "cannot read")
     #expect(foreign.code == .internal && foreign.message == "cannot read" && foreign.cause is Cause)
   }
+
+  @Test func `a deletion has one name, and nothing else is read as one`() {
+    let deletion = DeletionID(expiry: 0x18c_3f2a_6d80, serial: 0x1_0000_0000_0012)
+    #expect(deletion.description == "18c3f2a6d80-1000000000012")
+    #expect(DeletionID(deletion.description) == deletion)
+    #expect(DeletionID("0-0") == DeletionID(expiry: 0, serial: 0))
+    for bad in [
+      "", "-", "18c3f2a6d80", "18c3f2a6d80-", "-12", "018c-12", "18C-12", "+18c-12", "18c-12-1", "18c--12",
+      "18c-12 ", "g-1", "11111111111111111-1",
+    ] { #expect(DeletionID(bad) == nil, "\(bad)") }
+    #expect(deletion < DeletionID(expiry: deletion.expiry, serial: deletion.serial + 1))
+    #expect(DeletionID(expiry: 1, serial: .max) < DeletionID(expiry: 2, serial: 0))
+  }
 }
