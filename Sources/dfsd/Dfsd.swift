@@ -38,7 +38,7 @@ struct Dfsd: AsyncParsableCommand {
         name: "Cluster",
         subcommands: [
           UpCommand.self, CoordinatorCommand.self, DataNodeCommand.self, StatusCommand.self, DfCommand.self,
-          HealthCommand.self, BenchCommand.self, CheckConfigCommand.self, VersionCommand.self,
+          HealthCommand.self, AdminCommand.self, BenchCommand.self, CheckConfigCommand.self, VersionCommand.self,
         ]),
     ])
 

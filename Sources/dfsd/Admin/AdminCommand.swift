@@ -1,0 +1,9 @@
+import ArgumentParser
+
+/// What only an operator needs: a group of commands, one file for each.
+struct AdminCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "admin",
+    abstract: "Look after a cluster: what only its operator needs.",
+    subcommands: [ReleaseCommand.self])
+}
