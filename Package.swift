@@ -8,6 +8,7 @@ let modules: [(name: String, uses: [String], packages: [String])] = [
   ("DFSCodec", ["CZlib", "CISAL", "DFSCore"], []),
   ("DFSCrypto", ["COpenSSL", "DFSCore"], []),
   ("DFSObservability", ["DFSCore"], ["Logging", "Metrics"]),
+  ("DFSJobs", ["DFSCore"], ["Logging"]),
   ("DFSConfig", ["DFSCore"], ["Configuration", "Yams"]),
   ("DFSTransport", ["CNghttp2", "DFSCrypto", "DFSCore"], ["NIO", "Collections", "Logging", "Metrics"]),
   ("DFSRPC", ["DFSTransport", "DFSCodec", "DFSCore"],
@@ -19,10 +20,12 @@ let modules: [(name: String, uses: [String], packages: [String])] = [
   ("DFSClient", ["DFSWire", "DFSRPC", "DFSTransport", "DFSCodec", "DFSCrypto", "DFSCore"],
    ["NIO", "Collections", "Logging", "Metrics"]),
   ("DFSDataNode",
-   ["DFSChunkStore", "DFSWire", "DFSRPC", "DFSTransport", "DFSCodec", "DFSCrypto", "DFSObservability", "DFSCore"],
+   ["DFSChunkStore", "DFSWire", "DFSRPC", "DFSTransport", "DFSCodec", "DFSCrypto", "DFSJobs", "DFSObservability",
+    "DFSCore"],
    ["NIO", "Collections", "Logging", "Metrics", "ServiceLifecycle"]),
   ("DFSCoordinator",
-   ["DFSMetadata", "DFSKeyValue", "DFSWire", "DFSRPC", "DFSTransport", "DFSCrypto", "DFSObservability", "DFSCore"],
+   ["DFSMetadata", "DFSKeyValue", "DFSWire", "DFSRPC", "DFSTransport", "DFSCrypto", "DFSJobs", "DFSObservability",
+    "DFSCore"],
    ["NIO", "Collections", "Logging", "Metrics", "ServiceLifecycle"]),
 ]
 

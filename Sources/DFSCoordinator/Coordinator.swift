@@ -1,3 +1,4 @@
+package import DFSJobs
 package import DFSKeyValue
 package import DFSMetadata
 package import DFSRPC
@@ -13,7 +14,7 @@ package struct Coordinator: Sendable {
   package let service: CoordinatorService
   package let health: HealthService
   package let channels: NodeChannels
-  package let jobs: JobRunner<ContinuousClock>
+  package let jobs: JobRunner
   /// The coordinator's methods, health and reflection.
   package let router: RPCRouter
 
@@ -56,7 +57,7 @@ package struct Coordinator: Sendable {
           namespace: namespace, cluster: cluster, channels: channels, disk: disk, logger: logger),
         VerifyReports(cluster: cluster, reports: service.reports, channels: channels, logger: logger),
         CountDegraded(namespace: namespace, cluster: cluster, disk: disk),
-      ], clock: ContinuousClock(), logger: logger)
+      ], clock: JobClock(ContinuousClock()), logger: logger)
     self.service = service
     self.channels = channels
     self.health = health

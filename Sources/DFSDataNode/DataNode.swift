@@ -1,6 +1,7 @@
 import DFSChunkStore
 import DFSCore
 import DFSCrypto
+import DFSJobs
 import DFSRPC
 import DFSTransport
 import DFSWire
@@ -63,10 +64,10 @@ struct DataNode: Sendable {
       disk: disk,
       interval: configuration.heartbeatInterval, clock: clock, logger: logger)
     let jobs = JobRunner(
-      [
+      jobs: [
         space, CompactionJob(store: store, disk: disk, logger: logger),
         RevisionJob(membership: service.membership, disk: disk),
-      ], clock: clock, logger: logger)
+      ], clock: clock.forJobs, logger: logger)
     logger.info("serving", metadata: ["address": "\(address)", "store": "\(directory.identity.store)"])
     return DataNode(
       address: address, service: service, link: link, jobs: jobs, server: server, coordinator: coordinator,

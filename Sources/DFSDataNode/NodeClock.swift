@@ -1,3 +1,5 @@
+import DFSJobs
+
 /// Time as an argument: what this node asks for the time and sleeps on.
 package struct NodeClock: Sendable {
   package let now: @Sendable () -> ContinuousClock.Instant
@@ -14,4 +16,12 @@ package struct NodeClock: Sendable {
 
   package static let continuous = NodeClock(
     now: { ContinuousClock.now }, sleep: { try await Task.sleep(for: $0, clock: .continuous) })
+}
+
+extension NodeClock {
+  /// The same time, as the runner of jobs takes it.
+  var forJobs: JobClock {
+    let (now, start) = (now, now())
+    return JobClock(elapsed: { now() - start }, sleep: sleep)
+  }
 }

@@ -1,4 +1,5 @@
 import DFSCore
+import DFSJobs
 import DFSMetadata
 import DFSWire
 import Logging
@@ -254,45 +255,6 @@ struct `Jobs of a coordinator` {
     ])
     #expect(runs.map(\.first) == [0, 4, 5, 3, .max])
     #expect(runs.map(\.count) == [3, 1, 1, 1, 1])
-  }
-
-  @Test func `a failing job waits longer each time and goes on`() async {
-    struct Flaky: Job {
-      let name = "flaky"
-      let attempts = Counted()
-      func step() async throws -> Pace {
-        if attempts.next() <= 3 { throw DFSError(.unavailable, "not yet") }
-        return .after(.seconds(5))
-      }
-    }
-    let (clock, job) = (ManualClock(), Flaky())
-    let runner = JobRunner(jobs: [job], clock: clock, logger: CoordinatorScene.silence)
-    await withTaskGroup(of: Void.self) { group in
-      group.addTask { await runner.run() }
-      for (attempt, pause) in [(1, 500), (2, 1000), (3, 2000), (4, 5000)] {
-        while clock.sleeperCount == 0 { await Task.yield() }
-        #expect(job.attempts.value == attempt)
-        clock.advance(by: .milliseconds(pause - 1))
-        #expect(clock.sleeperCount == 1)
-        clock.advance(by: .milliseconds(1))
-        while job.attempts.value == attempt { await Task.yield() }
-      }
-      group.cancelAll()
-    }
-    #expect(runner.status.first?.failures == 3)
-    #expect(runner.status.first?.lastError == nil)
-  }
-}
-
-/// Counts the attempts of a job.
-private final class Counted: Sendable {
-  private let count = Mutex(0)
-  var value: Int { count.withLock { $0 } }
-  func next() -> Int {
-    count.withLock { count in
-      count += 1
-      return count
-    }
   }
 }
 

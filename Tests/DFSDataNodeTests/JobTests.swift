@@ -17,48 +17,7 @@ extension NodeClock {
   }
 }
 
-private final class CountingJob: Job {
-  let name = "counting"
-  let steps = NIOLockedValueBox(0)
-  let fails: @Sendable (Int) -> Bool
-
-  init(fails: @escaping @Sendable (Int) -> Bool = { _ in false }) { self.fails = fails }
-
-  func step() async throws -> Duration {
-    let step = steps.withLockedValue { steps in
-      steps += 1
-      return steps
-    }
-    if fails(step) { throw DFSError(.unavailable, "step \(step) failed") }
-    return .seconds(30)
-  }
-}
-
 @Suite(.timeLimit(.minutes(1))) struct JobTests {
-  @Test func `a job runs at its own pace, and a step that fails is tried again and told of`() async throws {
-    let clock = ManualClock()
-    let steady = CountingJob()
-    let shaky = CountingJob { $0 == 2 }
-    let runner = JobRunner([steady, shaky], clock: .manual(clock), logger: Logger(label: "test"))
-    let running = Task { await runner.run() }
-    func sleeping() async { while clock.sleeperCount < 2 { await Task.yield() } }
-    await sleeping()
-    #expect(runner.status.map(\.steps) == [1, 1])
-    clock.advance(by: .seconds(30))
-    await sleeping()
-    #expect(runner.status.map(\.steps) == [2, 1])
-    #expect(runner.status[1].failures == 1)
-    #expect(runner.status[1].lastError == "step 2 failed")
-    // A failed step comes again sooner.
-    clock.advance(by: .seconds(5))
-    await sleeping()
-    #expect(runner.status.map(\.steps) == [2, 2])
-    #expect(runner.status[1].lastError == "")
-    #expect(runner.status.map(\.name) == ["counting", "counting"])
-    running.cancel()
-    await running.value
-  }
-
   @Test func `pauses grow to a limit, never regular, and begin anew after a success`() {
     var random = SeededGenerator()
     var backoff = Backoff(first: .milliseconds(100), longest: .seconds(3))

@@ -1,4 +1,5 @@
 import DFSCore
+package import DFSJobs
 package import DFSMetadata
 package import DFSTransport
 import Synchronization
@@ -7,6 +8,7 @@ import Synchronization
 /// risk without a scan.
 package struct CountDegraded: Job {
   package let name = "count_degraded"
+  package let what = "Counts the chunks of groups that lack copies, for the status."
   private static let chunksPerStep = 50_000
   private static let page = 10_000
 

@@ -1,9 +1,11 @@
+package import DFSJobs
 package import DFSMetadata
 package import Logging
 
 /// Aborts uploads whose lease has ended: what they wrote is condemned as one record each.
 package struct ExpireUploads: Job {
   package let name = "expire_uploads"
+  package let what = "Gives up uploads whose client went away."
   private static let batch = 100
   private let namespace: Namespace
   private let logger: Logger

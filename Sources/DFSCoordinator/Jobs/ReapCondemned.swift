@@ -1,4 +1,5 @@
 import DFSCore
+package import DFSJobs
 package import DFSMetadata
 import DFSObservability
 import DFSRPC
@@ -16,6 +17,7 @@ import Synchronization
 /// pause.
 package struct ReapCondemned: Job {
   package let name = "reap_condemned"
+  package let what = "Deletes the chunks of files whose grace is over."
   /// Pages of at most 512 chunks each, and chunks, in one step.
   private static let mostPages = 64
   private static let mostChunks = 8192

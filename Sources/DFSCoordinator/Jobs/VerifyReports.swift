@@ -1,4 +1,5 @@
 import DFSCore
+package import DFSJobs
 import DFSObservability
 import DFSRPC
 import DFSWire
@@ -9,6 +10,7 @@ import Metrics
 /// disk decides.
 package struct VerifyReports: Job {
   package let name = "verify_reports"
+  package let what = "Has copies looked at that readers found bad."
   private static let batch = 8
   private let cluster: Cluster
   private let reports: ReplicaReports

@@ -1,4 +1,5 @@
 import DFSCore
+package import DFSJobs
 import DFSMetadata
 import DFSObservability
 import Metrics
@@ -8,6 +9,8 @@ import Synchronization
 /// when the eligible nodes have changed and settled.
 package struct WatchNodes: Job {
   package let name = "watch_nodes"
+  package let what = "Notices nodes that went away or came back, and gives groups their slots."
+  package let isVital = true
   private let service: CoordinatorService
   private let state = WatchState()
 

@@ -1,5 +1,6 @@
 import DFSChunkStore
 import DFSCore
+import DFSJobs
 import DFSObservability
 import DFSTransport
 import Metrics
@@ -15,6 +16,8 @@ final class SpaceJob: Job {
   }
 
   let name = "space"
+  let what = "Measures the disk and counts the chunks."
+  let isVital = true
   private let store: any ChunkStore
   private let disk: BlockingThreads
   private let clock: NodeClock
@@ -32,14 +35,14 @@ final class SpaceJob: Job {
     self.clock = clock
   }
 
-  func step() async throws -> Duration {
+  func step() async throws -> Pace {
     var report = try await disk.run { [store] in
       Report(space: try store.space(), counts: store.counts(), health: store.health)
     }
     report.measuredAt = clock.now()
     state.withLockedValue { $0 = report }
     chunks.record(report.counts.chunks)
-    return .seconds(1)
+    return .after(.seconds(1))
   }
 
   var report: Report { state.withLockedValue { $0 } }
