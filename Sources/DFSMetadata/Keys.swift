@@ -77,6 +77,7 @@ package enum Keys {
   }
 
   // Prefixes that are scanned.
+  package static func segments(of inode: InodeID) -> [UInt8] { key("c", inode.rawValue) }
   package static func entries(of directory: InodeID) -> [UInt8] { key("e", directory.rawValue) }
   package static func outcomes(of hour: UInt32) -> [UInt8] {
     var bytes = tag("o", reserving: 4)

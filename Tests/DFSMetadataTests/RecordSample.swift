@@ -115,9 +115,9 @@ struct RecordMaker {
       groups: (0..<number(0...40)).map { _ in GroupID(rawValue: number(0...UInt32.max)) })
     for position in page.groups.indices where flag() { page.use(position) }
     page.holders = (0..<number(0...3)).map { _ in
-      AllocationPage.GroupHolders(
-        group: GroupID(rawValue: number(0...UInt32.max)),
-        nodes: (0..<number(0...5)).map { _ in NodeID(rawValue: random.next()) })
+      let nodes = (0..<number(1...5)).map { _ in NodeID(rawValue: random.next()) }
+      let sets = (0..<number(1...6)).map { _ in Set(nodes.filter { _ in flag() } + nodes.prefix(1)) }
+      return GroupHolders(group: GroupID(rawValue: number(0...UInt32.max)), sets: Set(sets))
     }
     return page
   }
@@ -149,7 +149,7 @@ struct RecordMaker {
     let policy = policy()
     return PlacementGroup(
       id: GroupID(rawValue: 0), epoch: GroupEpoch(rawValue: random.next()), policy: policy,
-      slots: slots(Int(policy.replicas)))
+      slots: slots(Int(policy.replicas)), missedAt: revision())
   }
 
   mutating func node() -> ClusterNode {
@@ -159,7 +159,7 @@ struct RecordMaker {
       boot: BootID(rawValue: random.next()),
       endpoints: (0..<number(0...3)).map { _ in Endpoint(host: "10.0.0.1", port: number(1...65535)) },
       zone: flag() ? "" : "zone", capacity: length(), state: states[number(0...4)],
-      receiptKey: random.bytes(number(0...64)))
+      receiptKey: random.bytes(number(0...64)), isSuspect: flag())
   }
 
   mutating func cluster() -> ClusterRecord {

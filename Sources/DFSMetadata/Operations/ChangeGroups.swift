@@ -9,12 +9,19 @@ package struct ChangeGroups: Mutation {
     package var policy: PlacementPolicy
     /// One for each replica; a node at most once, and registered.
     package var slots: [GroupSlot]
+    /// Set to make a member full: when one that is not full missed or lost a chunk after this revision, what was
+    /// seen of it proves nothing: `.stale`, look again.
+    package var unlessMissedSince: Revision?
 
-    package init(id: GroupID, expected: GroupEpoch?, policy: PlacementPolicy, slots: [GroupSlot]) {
+    package init(
+      id: GroupID, expected: GroupEpoch?, policy: PlacementPolicy, slots: [GroupSlot],
+      unlessMissedSince: Revision? = nil
+    ) {
       self.id = id
       self.expected = expected
       self.policy = policy
       self.slots = slots
+      self.unlessMissedSince = unlessMissedSince
     }
   }
   package struct Outcome: Sendable, Hashable {
@@ -37,6 +44,7 @@ extension ChangeGroups {
       writer.optional(change.expected) { $0.number($1.rawValue) }
       writer.policy(change.policy)
       writer.slots(change.slots)
+      writer.optional(change.unlessMissedSince) { $0.revision($1) }
     }
   }
 
@@ -55,7 +63,6 @@ extension ChangeGroups {
     else {
       throw DFSError(.invalidArgument, "1 to \(Limits.groupsPerChange) different groups are changed at once")
     }
-    transaction.membersChanged()
     return Outcome(epochs: try changes.map { try apply($0, in: &transaction) })
   }
 
@@ -66,6 +73,12 @@ extension ChangeGroups {
       throw DFSError(
         .stale, "group \(change.id) is not at the epoch the plan was made on: it is at \(now)",
         metadata: ["group": change.id.description, "epoch": now])
+    }
+    let missedAt = before?.missedAt ?? .zero
+    if let since = change.unlessMissedSince, missedAt > since {
+      throw DFSError(
+        .stale, "a member of group \(change.id) missed a chunk at revision \(missedAt), after \(since)",
+        metadata: ["group": change.id.description, "missed_at": missedAt.description])
     }
     try transaction.checkPolicy(change.policy)
     let members = change.slots.compactMap(\.node)
@@ -83,8 +96,19 @@ extension ChangeGroups {
       }
     }
     let epoch = before?.epoch.next ?? GroupEpoch(rawValue: 1)
-    let group = PlacementGroup(id: change.id, epoch: epoch, policy: change.policy, slots: change.slots)
+    let group = PlacementGroup(
+      id: change.id, epoch: epoch, policy: change.policy, slots: change.slots, missedAt: missedAt)
+    // Commits count the holders of their segments again, unless nobody can count less than before.
+    if !group.countsAll(of: before) { transaction.membersChanged() }
     try transaction.put(GroupRecord(group), at: Keys.group(change.id))
     return epoch
+  }
+}
+
+extension PlacementGroup {
+  /// Whether every node that counted as a holder of the group's chunks counts now.
+  fileprivate func countsAll(of before: PlacementGroup?) -> Bool {
+    guard let before else { return true }
+    return Set(members).isSuperset(of: before.members)
   }
 }

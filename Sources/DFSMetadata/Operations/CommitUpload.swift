@@ -124,13 +124,11 @@ extension CommitUpload {
     for segment in 0..<record.sealedSegments {
       for entry in try transaction.allocationPage(upload, segment).holders {
         guard let group = try transaction.groupRow(entry.group) else { continue }
-        var count = 0
-        for slot in group.slots {
-          // A member that is full has every living chunk, those of open uploads among them.
-          guard let member = slot.node, slot.state == .full || entry.nodes.contains(member),
-            let node = try transaction.nodeRow(member), node.state.holdsChunks
-          else { continue }
-          count += 1
+        // A member that is full has every living chunk, those of open uploads among them.
+        let full = Set(group.slots.filter { $0.state == .full }.compactMap(\.node))
+        let members = Set(group.members)
+        let count = try entry.fewestCopies(also: full) { node in
+          try members.contains(node) && transaction.nodeRow(node)?.state.holdsChunks == true
         }
         guard count >= record.policy.writeQuorum else {
           throw DFSError(

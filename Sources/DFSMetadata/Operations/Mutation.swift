@@ -33,6 +33,7 @@ package enum OperationKind: UInt8, Sendable, CaseIterable {
   case putNode = 11
   case changeGroups = 12
   case reap = 13
+  case markBehind = 30
   case releaseHold = 60
 }
 

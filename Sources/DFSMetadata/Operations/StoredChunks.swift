@@ -19,6 +19,8 @@ struct StoredChunks {
     var zones: [NodeID: String]
     /// Those with a receipt for every chunk so far.
     var holders: Set<NodeID>
+    /// The different sets of holders that chunks have.
+    var sets: Set<Set<NodeID>> = []
   }
 
   /// Throws `.invalidArgument` for what no upload of this record can have stored.
@@ -98,31 +100,43 @@ struct StoredChunks {
     let holders = Set(chunk.holders).intersection(group.zones.keys)
     guard holders.count >= quorum else { return sendAgain.append(chunk.index) }
     groups[id]?.holders.formIntersection(holders)
+    groups[id]?.sets.insert(holders)
     fewestReplicas = min(fewestReplicas, UInt8(clamping: holders.count))
     fewestZones = min(fewestZones, UInt8(clamping: Set(holders.compactMap { group.zones[$0] }).count))
   }
 
-  /// Writes what the chunks change beside their references: used indices, and members that missed one become
-  /// `behind`, once for each group.
+  /// Writes what the chunks change beside their references: used indices, and, once for each group, that members
+  /// missed one: a full member becomes `behind`; of one that is not full, the row says when.
   func mark(for upload: UploadID, in transaction: inout Transaction) throws {
     for (number, page) in pages.sorted(by: { $0.key < $1.key }) {
       try transaction.put(page, at: Keys.allocation(upload, number))
     }
     for (id, group) in groups.sorted(by: { $0.key < $1.key }) {
       var row = group.row
-      for index in row.slots.indices where row.slots[index].state == .full {
-        guard let node = row.slots[index].node, !group.holders.contains(node) else { continue }
-        row.slots[index].state = .behind
-      }
+      row.missed(by: row.members.filter { !group.holders.contains($0) }, at: transaction.revision)
       guard row != group.row else { continue }
-      row.epoch = row.epoch.next
       try transaction.put(GroupRecord(row), at: Keys.group(id))
     }
   }
 
-  var groupHolders: [AllocationPage.GroupHolders] {
-    groups.sorted { $0.key < $1.key }.map { id, group in
-      AllocationPage.GroupHolders(group: id, nodes: group.holders.sorted())
+  var groupHolders: [GroupHolders] {
+    groups.sorted { $0.key < $1.key }.map { id, group in GroupHolders(group: id, sets: group.sets) }
+  }
+}
+
+extension PlacementGroup {
+  /// Notes that these members lack a chunk: a full one is `behind` and the epoch rises; one that is not full can
+  /// not become so by what was seen of it before `revision`.
+  mutating func missed(by nodes: [NodeID], at revision: Revision) {
+    var isRaised = false
+    for index in slots.indices {
+      guard let node = slots[index].node, nodes.contains(node) else { continue }
+      if slots[index].state == .full {
+        slots[index].state = .behind
+        isRaised = true
+      }
+      missedAt = revision
     }
+    if isRaised { epoch = epoch.next }
   }
 }

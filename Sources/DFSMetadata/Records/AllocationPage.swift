@@ -9,15 +9,13 @@ struct AllocationPage: StoredRecord, Hashable {
   private(set) var groups: [GroupID]
   /// Whether a sealed reference names the index.
   private(set) var isUsed: [Bool]
-  /// For each group of the sealed segment, the members that have a receipt for *every* chunk of it there.
+  /// For each group of the sealed segment, who holds its chunks there.
   var holders: [GroupHolders] = []
 
-  struct GroupHolders: Hashable {
-    var group: GroupID
-    var nodes: [NodeID]
-  }
-
   static let what: StaticString = "allocation page"
+  /// Version 1 kept for each group the members that had *every* chunk of it.
+  static let version: UInt8 = 2
+  static let oldestVersion: UInt8 = 1
 
   init(groups: [GroupID]) {
     self.groups = groups
@@ -41,11 +39,7 @@ struct AllocationPage: StoredRecord, Hashable {
       writer.byte(bits)
     }
     writer.number(UInt(holders.count))
-    for entry in holders {
-      writer.group(entry.group)
-      writer.number(UInt(entry.nodes.count))
-      for node in entry.nodes { writer.node(node) }
-    }
+    for entry in holders { entry.writeFields(to: &writer) }
   }
 
   init(fieldsFrom reader: inout RecordReader) throws {
@@ -58,9 +52,7 @@ struct AllocationPage: StoredRecord, Hashable {
       for bit in 0..<count { isUsed.append(bits & 1 << bit != 0) }
     }
     for _ in 0..<(try reader.count(upTo: Limits.segmentChunks)) {
-      let group = try reader.group()
-      let count = try reader.count(upTo: Int(Limits.mostReplicas))
-      holders.append(GroupHolders(group: group, nodes: try (0..<count).map { _ in try reader.node() }))
+      holders.append(try GroupHolders(fieldsFrom: &reader))
     }
   }
 }

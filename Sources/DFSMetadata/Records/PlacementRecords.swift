@@ -5,29 +5,36 @@ struct GroupRecord: StoredRecord, Hashable {
   var epoch: GroupEpoch
   var policy: PlacementPolicy
   var slots: [GroupSlot]
+  /// Since version 2.
+  var missedAt: Revision
 
   static let what: StaticString = "group"
+  static let version: UInt8 = 2
+  static let oldestVersion: UInt8 = 1
 
   init(_ group: PlacementGroup) {
     epoch = group.epoch
     policy = group.policy
     slots = group.slots
+    missedAt = group.missedAt
   }
 
   func group(_ id: GroupID) -> PlacementGroup {
-    PlacementGroup(id: id, epoch: epoch, policy: policy, slots: slots)
+    PlacementGroup(id: id, epoch: epoch, policy: policy, slots: slots, missedAt: missedAt)
   }
 
   func writeFields(to writer: inout RecordWriter) {
     writer.number(epoch.rawValue)
     writer.policy(policy)
     writer.slots(slots)
+    writer.revision(missedAt)
   }
 
   init(fieldsFrom reader: inout RecordReader) throws {
     epoch = GroupEpoch(rawValue: try reader.number())
     policy = try reader.policy()
     slots = try reader.slots()
+    missedAt = reader.recordVersion >= 2 ? try reader.revision() : .zero
     guard slots.count == Int(policy.replicas) else {
       throw reader.corrupt("its slots are not as many as its replicas")
     }
@@ -39,6 +46,9 @@ struct NodeRecord: StoredRecord, Hashable {
   var node: ClusterNode
 
   static let what: StaticString = "node"
+  /// Version 2 adds whether it is suspect.
+  static let version: UInt8 = 2
+  static let oldestVersion: UInt8 = 1
 
   init(_ node: ClusterNode) { self.node = node }
 
@@ -55,6 +65,7 @@ struct NodeRecord: StoredRecord, Hashable {
     writer.length(node.capacity)
     writer.byte(node.state.rawValue)
     writer.blob(node.receiptKey)
+    writer.byte(node.isSuspect ? 1 : 0)
   }
 
   init(fieldsFrom reader: inout RecordReader) throws {
@@ -68,5 +79,6 @@ struct NodeRecord: StoredRecord, Hashable {
       id: id, store: store, boot: boot, endpoints: endpoints, zone: try reader.text(upTo: Limits.zoneBytes),
       capacity: try reader.length(), state: try reader.choice(),
       receiptKey: try reader.blob(upTo: Limits.receiptKeyBytes))
+    if reader.recordVersion >= 2 { node.isSuspect = try reader.optional { _ in } != nil }
   }
 }

@@ -38,12 +38,18 @@ package struct PlacementGroup: Sendable, Hashable {
   package var policy: PlacementPolicy
   /// As many as the policy has replicas.
   package var slots: [GroupSlot]
+  /// When a member that is not full missed a chunk last, or lost one. Does not raise the epoch: it is what
+  /// `ChangeGroups` compares before such a member may be called full.
+  package var missedAt: Revision
 
-  package init(id: GroupID, epoch: GroupEpoch, policy: PlacementPolicy, slots: [GroupSlot]) {
+  package init(
+    id: GroupID, epoch: GroupEpoch, policy: PlacementPolicy, slots: [GroupSlot], missedAt: Revision = .zero
+  ) {
     self.id = id
     self.epoch = epoch
     self.policy = policy
     self.slots = slots
+    self.missedAt = missedAt
   }
 
   package var members: [NodeID] { slots.compactMap(\.node) }
@@ -75,10 +81,12 @@ package struct ClusterNode: Sendable, Hashable {
   package var state: NodeState
   /// The key with which the node signs receipts; 32 bytes.
   package var receiptKey: [UInt8]
+  /// Many of its replicas went bad in a short time: it takes nothing new until a person has looked at it.
+  package var isSuspect: Bool
 
   package init(
     id: NodeID, store: StoreID, boot: BootID, endpoints: [Endpoint], zone: String, capacity: ByteCount,
-    state: NodeState, receiptKey: [UInt8]
+    state: NodeState, receiptKey: [UInt8], isSuspect: Bool = false
   ) {
     self.id = id
     self.store = store
@@ -88,5 +96,6 @@ package struct ClusterNode: Sendable, Hashable {
     self.capacity = capacity
     self.state = state
     self.receiptKey = receiptKey
+    self.isSuspect = isSuspect
   }
 }

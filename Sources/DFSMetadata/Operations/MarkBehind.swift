@@ -1,0 +1,51 @@
+package import DFSCore
+
+/// Notes that a node lacks chunks of groups that it is a member of: it lost them, or they were found bad. A full
+/// slot becomes `behind`; of one that is not full the row says when, so that it can not be called full by what
+/// was seen of it before. Groups that the node is no member of are passed by.
+package struct MarkBehind: Mutation {
+  package struct Outcome: Sendable, Hashable {
+    /// Groups whose row was changed.
+    package var groups: [GroupID]
+  }
+
+  package var node: NodeID
+  /// 1 to `Limits.groupsPerChange`, each once.
+  package var groups: [GroupID]
+
+  package init(node: NodeID, groups: [GroupID]) {
+    self.node = node
+    self.groups = groups
+  }
+}
+
+extension MarkBehind {
+  package static var kind: OperationKind { .markBehind }
+
+  package func encodeArguments(to writer: inout RecordWriter) {
+    writer.node(node)
+    writer.groups(groups)
+  }
+
+  package static func encode(_ outcome: Outcome, to writer: inout RecordWriter) {
+    writer.groups(outcome.groups)
+  }
+
+  package static func decodeOutcome(from reader: inout RecordReader) throws -> Outcome {
+    Outcome(groups: try reader.groups(upTo: Limits.groupsPerChange))
+  }
+
+  package func execute(in transaction: inout Transaction) throws -> Outcome {
+    guard (1...Limits.groupsPerChange).contains(groups.count), Set(groups).count == groups.count else {
+      throw DFSError(.invalidArgument, "1 to \(Limits.groupsPerChange) different groups are marked at once")
+    }
+    var marked: [GroupID] = []
+    for id in groups {
+      guard var row = try transaction.groupRow(id), row.members.contains(node) else { continue }
+      row.missed(by: [node], at: transaction.revision)
+      try transaction.put(GroupRecord(row), at: Keys.group(id))
+      marked.append(id)
+    }
+    return Outcome(groups: marked)
+  }
+}

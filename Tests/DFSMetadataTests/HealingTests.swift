@@ -1,0 +1,187 @@
+import DFSCore
+import TestSupport
+import Testing
+
+@testable import DFSMetadata
+
+/// What the metadata keeps and answers so that slots become full again.
+@Suite struct HealingTests {
+  /// Makes slot `place` of group 0 what `slot` says.
+  private func set(_ place: Int, _ slot: GroupSlot, in cluster: TestCluster, since: Revision? = nil)
+    async throws
+  {
+    let row = try cluster.group(0)
+    var slots = row.slots
+    slots[place] = slot
+    let change = ChangeGroups.Change(
+      id: row.id, expected: row.epoch, policy: row.policy, slots: slots, unlessMissedSince: since)
+    try await cluster.namespace.mutate(ChangeGroups(changes: [change]))
+  }
+
+  @Test(arguments: Engine.allCases)
+  func `a row tells when a member that is not full missed a chunk, at the same epoch`(engine: Engine)
+    async throws
+  {
+    let cluster = try TestCluster(engine)
+    try await cluster.form(groups: 1)
+    let filling = GroupSlot(node: NodeID(rawValue: 3), state: .filling)
+    try await set(2, filling, in: cluster)
+    let seen = cluster.revision
+    let before = try cluster.group(0)
+    try await cluster.upload("/all", chunks: 2, groups: 1)
+    #expect(try cluster.group(0) == before, "it has a receipt for everything: nothing to note")
+
+    let upload = try await cluster.begin("/f", chunks: 2, groups: 1).upload
+    _ = try await cluster.commit(upload, cluster.stored(0..<2, holders: [1, 2]))
+    let after = try cluster.group(0)
+    #expect(after.epoch == before.epoch && after.slots == before.slots)
+    #expect(after.missedAt == cluster.revision)
+    let full = GroupSlot(node: NodeID(rawValue: 3), state: .full)
+    #expect(await code { try await set(2, full, in: cluster, since: seen) } == .stale)
+    try await cluster.restart()
+    try await set(2, full, in: cluster, since: after.missedAt)
+    #expect(try cluster.group(0).slots[2] == full)
+    #expect(try cluster.group(0).missedAt == after.missedAt, "a change of slots keeps it")
+    try await cluster.finish()
+  }
+
+  @Test(arguments: Engine.allCases)
+  func `a lost chunk makes a full slot behind, and forbids a slot that is not full to become so`(
+    engine: Engine
+  ) async throws {
+    let cluster = try TestCluster(engine)
+    try await cluster.form(nodes: 4, groups: 3)
+    let node = NodeID(rawValue: 2)
+    let groups = (0..<3).map { GroupID(rawValue: $0) }
+    let member = try groups.filter { try cluster.group($0.rawValue).members.contains(node) }
+    #expect(member.count == 2, "node 2 is in two of the three")
+    let marked = try await cluster.namespace.mutate(MarkBehind(node: node, groups: groups)).outcome.groups
+    #expect(marked == member)
+    let row = try cluster.group(member[0].rawValue)
+    #expect(row.slots.first { $0.node == node }?.state == .behind)
+    #expect(row.epoch == GroupEpoch(rawValue: 2) && row.missedAt == cluster.revision)
+
+    let seen = cluster.revision
+    try await cluster.namespace.mutate(MarkBehind(node: node, groups: [member[0]]))
+    let again = try cluster.group(member[0].rawValue)
+    #expect(again.epoch == row.epoch && again.missedAt > seen)
+    #expect(await code { try await cluster.namespace.mutate(MarkBehind(node: node, groups: [])) } == .invalidArgument)
+    try await cluster.finish()
+  }
+
+  @Test(arguments: Engine.allCases)
+  func `two short failures in one segment are no lost copies`(engine: Engine) async throws {
+    let cluster = try TestCluster(engine)
+    try await cluster.form(nodes: 4, groups: 1)
+    let upload = try await cluster.begin("/f", chunks: 512, groups: 1).upload
+    let chunks = cluster.stored(0..<512).map { chunk in
+      var chunk = chunk
+      chunk.holders = [1, chunk.index < 100 ? 2 : 3].map { NodeID(rawValue: $0) }
+      return chunk
+    }
+    try await cluster.namespace.mutate(SealSegment(upload: upload, segment: 0, chunks: chunks))
+    #expect(try cluster.group(0).slots.map(\.state) == [.full, .behind, .behind])
+    // A node that held nothing fails: everybody is counted again.
+    try await cluster.namespace.mutate(PutNode(node: cluster.node(4, .out)))
+    let other = try await cluster.begin("/g", chunks: 512, groups: 1).upload
+    try await cluster.namespace.mutate(SealSegment(upload: other, segment: 0, chunks: chunks))
+    guard case .committed = try await cluster.commit(upload, [], sealed: 512) else {
+      Issue.record("the commit wants chunks again")
+      return
+    }
+    // One that held some of it does count no more.
+    try await cluster.namespace.mutate(PutNode(node: cluster.node(3, .out)))
+    #expect(await code { try await cluster.commit(other, [], sealed: 512) } == .stale)
+    try await cluster.finish()
+  }
+
+  @Test func `holders of a segment answer as the chunks one by one do`() {
+    var random = SeededGenerator()
+    print("seed \(random.seed)")
+    let nodes = (1...5).map { NodeID(rawValue: $0) }
+    for _ in 0..<500 {
+      let chunks = (0..<Int.random(in: 1...40, using: &random)).map { _ in
+        Set(nodes.filter { _ in Bool.random(using: &random) })
+      }
+      let holders = GroupHolders(group: GroupID(rawValue: 1), sets: Set(chunks))
+      #expect(holders.sets.count <= 10)
+      for _ in 0..<10 {
+        let counting = Set(nodes.filter { _ in Bool.random(using: &random) })
+        let also = Set(nodes.filter { _ in Int.random(in: 0..<4, using: &random) == 0 })
+        let expected = chunks.map { $0.union(also).intersection(counting).count }.min()
+        #expect(holders.fewestCopies(also: also, counting: counting.contains) == expected, "seed \(random.seed)")
+      }
+    }
+  }
+
+  @Test(arguments: Engine.allCases)
+  func `a chunk's reference is found wherever its file has it`(engine: Engine) async throws {
+    let cluster = try TestCluster(engine)
+    try await cluster.form(groups: 4)
+    let small = try await cluster.upload("/small", chunks: 3)
+    // A large one, whose chunks were sealed in another order than they were allocated.
+    let upload = try await cluster.begin("/large", chunks: 512).upload
+    let more = (0..<512).map { GroupID(rawValue: UInt32($0 % 4)) }
+    for _ in 0..<2 { try await cluster.namespace.mutate(AllocateChunks(upload: upload, groups: more)) }
+    let first = Array(400..<912).map { UInt32($0) }
+    let second = Array(0..<400).map { UInt32($0) }
+    for (segment, indices) in [first, second].enumerated() {
+      let seal = SealSegment(upload: upload, segment: UInt32(segment), chunks: cluster.stored(indices))
+      try await cluster.namespace.mutate(seal)
+    }
+    let view = try cluster.namespace.view()
+    #expect(try view.isOpenUpload(upload) && !view.isOpenUpload(small))
+    func check(_ view: NamespaceView) throws {
+      let asked =
+        (0..<3).map { ChunkID(inode: small, index: $0) }
+        + [0, 399, 400, 511, 512, 911].map { ChunkID(inode: upload, index: $0) }
+      let found = try view.references(of: asked)
+      #expect(Set(found.keys) == Set(asked))
+      for (chunk, reference) in found {
+        #expect(reference.index == chunk.index && reference.group.rawValue == chunk.index % 4)
+        #expect(reference.root == digest(UInt8(truncatingIfNeeded: chunk.index)))
+      }
+      let absent = [ChunkID(inode: small, index: 3), ChunkID(inode: upload, index: 912)]
+      #expect(try view.references(of: absent + [ChunkID(inode: InodeID(rawValue: 999), index: 0)]).isEmpty)
+    }
+    try check(view)
+    _ = try await cluster.commit(upload, [], sealed: 912)
+    try check(try cluster.namespace.view())
+    try await cluster.finish()
+  }
+
+  @Test(arguments: Engine.allCases)
+  func `what is condemned as a whole is told from a version with leftovers`(engine: Engine) async throws {
+    let cluster = try TestCluster(engine)
+    try await cluster.form()
+    let upload = try await cluster.begin("/kept", chunks: 5).upload
+    _ = try await cluster.commit(upload, cluster.stored(0..<3))
+    let given = try await cluster.begin("/never", chunks: 5).upload
+    try await cluster.namespace.mutate(AbortUpload(upload: given, cause: .client))
+    let open = try await cluster.begin("/open", chunks: 5).upload
+    let condemned = try cluster.namespace.view().condemned(among: [upload, given, open])
+    #expect(condemned == [given])
+    try await cluster.finish()
+  }
+
+  @Test func `rows and pages of earlier versions are read`() throws {
+    var writer = RecordWriter()
+    writer.byte(1)
+    writer.number(UInt64(9))
+    writer.policy(PlacementPolicy(replicas: 2))
+    writer.slots([GroupSlot(node: NodeID(rawValue: 5), state: .behind), .vacant])
+    let group = try GroupRecord(stored: writer.bytes).group(GroupID(rawValue: 1))
+    #expect(group.epoch == GroupEpoch(rawValue: 9) && group.missedAt == .zero)
+
+    writer = RecordWriter()
+    writer.byte(1)
+    writer.groups([GroupID(rawValue: 1)])
+    writer.byte(1)
+    writer.number(UInt(1))
+    writer.group(GroupID(rawValue: 1))
+    writer.number(UInt(2))
+    for node in [4, 5] { writer.node(NodeID(rawValue: UInt64(node))) }
+    let page = try AllocationPage(stored: writer.bytes)
+    #expect(page.holders.map { $0.fewestCopies { $0.rawValue > 3 } } == [2])
+  }
+}
