@@ -9,6 +9,8 @@ struct Leadership {
   var state: StateRecord
   var clock: ClusterClock
   var openUploads: [UploadID]
+  /// What raised the term.
+  var batch: LedgerBatch
 
   /// A batch of the leader before may still arrive between catching up and the first transaction: then once
   /// more.
@@ -49,7 +51,7 @@ struct Leadership {
     return Leadership(
       configuration: configuration, cluster: cluster, mark: sealed.batch.mark, state: sealed.state,
       clock: clock,
-      openUploads: try uploads(store))
+      openUploads: try uploads(store), batch: sealed.batch)
   }
 
   private struct Found {

@@ -20,6 +20,7 @@ package final class Namespace: Sendable {
   let store: any OrderedStore
   let clock: ClusterClock
   let memory: NamespaceMemory
+  let feed: RoundFeed
   private let runner: RoundRunner
 
   /// Opens the namespace in `store`, or makes a new one there when the ledger has none, and takes leadership:
@@ -58,6 +59,9 @@ package final class Namespace: Sendable {
     self.store = store
     self.clock = clock
     self.memory = memory
+    let feed = RoundFeed(last: leadership.mark, budget: configuration.roundFeed)
+    feed.publish(SettledRound(leadership.batch, settledAt: configuration.elapsed()))
+    self.feed = feed
     runner = RoundRunner(
       store: store, ledger: ledger, mark: leadership.mark, state: leadership.state,
       queueLimit: configuration.waitingMutations, logger: logger,
@@ -67,7 +71,10 @@ package final class Namespace: Sendable {
           incarnation: cluster.incarnation, limits: limits,
           isLeaseOver: { memory.isLeaseOver($0, now: clock.now) }, isHeld: memory.with { $0.isHeld })
       },
-      settled: { memory.settled($0, $1, now: clock.now) })
+      settled: { sealed in
+        memory.settled(sealed.state, sealed.notices, now: clock.now)
+        feed.publish(SettledRound(sealed.batch, settledAt: configuration.elapsed()))
+      })
     runner.start()
   }
 
@@ -108,6 +115,7 @@ package final class Namespace: Sendable {
   /// Settles what waits, then refuses further mutations. Lets go of all snapshots; does not close the store.
   package func close() async {
     await runner.close()
+    feed.end()
     memory.with { $0.snapshots.dropAll() }
   }
 }

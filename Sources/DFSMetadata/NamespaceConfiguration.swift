@@ -16,6 +16,8 @@ package struct NamespaceConfiguration: Sendable {
   /// Mutations that may wait for a round.
   package var waitingMutations = 4096
   package var openUploads = 100_000
+  /// Memory for settled rounds that copies of the metadata may still want.
+  package var roundFeed: ByteCount = .mib(16)
   package var pins = 100_000
   package var defaultPolicy = PlacementPolicy.standard
   /// Monotonic time since an arbitrary start.

@@ -40,6 +40,13 @@ extension AllocateChunks {
 
   package func execute(in transaction: inout Transaction) throws -> Outcome {
     var record = try transaction.openUpload(upload)
+    // What was allocated to it after the copy that was restored is not known: its indices may be on disks already.
+    guard SerialNumber(rawValue: upload.rawValue).incarnation == transaction.context.incarnation else {
+      throw DFSError(
+        .failedPrecondition,
+        "upload \(upload) began before the metadata was restored: write the file again from its beginning",
+        metadata: ["upload": upload.description])
+    }
     let start = record.allocated
     guard !groups.isEmpty else {
       throw DFSError(.invalidArgument, "at least one chunk is allocated at a time")

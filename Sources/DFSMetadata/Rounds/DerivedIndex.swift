@@ -5,6 +5,16 @@ import DFSKeyValue
 /// which chunks a group has. A function of a key's values before and after, so that leader, standby and
 /// rebuild get the same.
 enum DerivedIndex {
+  /// Everything but `k/`.
+  static let ledgerRanges = [
+    KeyRange(from: [], to: Array("k/".utf8)), KeyRange(from: Array("k0".utf8), to: nil),
+  ]
+
+  /// Whether a key of the store came from the ledger.
+  static func isInLedger(_ key: [UInt8]) -> Bool {
+    key.count > 2 && key[1] == UInt8(ascii: "/") && key[0] != UInt8(ascii: "k")
+  }
+
   /// What changes beneath `k/` when `key` goes from `old` to `new`.
   static func changes(
     _ key: [UInt8], from old: [UInt8]?, to new: [UInt8]?

@@ -24,7 +24,7 @@ final class RoundRunner: @unchecked Sendable {
   private let ledger: any Ledger
   private let queueLimit: Int
   private let context: @Sendable () -> RoundContext
-  private let settled: @Sendable (StateRecord, [RoundNotice]) -> Void
+  private let settled: @Sendable (Round.Sealed) -> Void
   private let logger: Logger
   private let mutations = Counter(label: "dfs_coordinator_mutations_total")
   private let settleTime = Metrics.Timer(label: "dfs_coordinator_round_seconds")
@@ -34,7 +34,7 @@ final class RoundRunner: @unchecked Sendable {
     store: any OrderedStore, ledger: any Ledger, mark: RoundMark, state: StateRecord, queueLimit: Int,
     logger: Logger,
     context: @escaping @Sendable () -> RoundContext,
-    settled: @escaping @Sendable (StateRecord, [RoundNotice]) -> Void
+    settled: @escaping @Sendable (Round.Sealed) -> Void
   ) {
     self.store = store
     self.ledger = ledger
@@ -163,7 +163,7 @@ extension RoundRunner {
       settleTime.recordNanoseconds(Int64(DispatchTime.now().uptimeNanoseconds - start))
       mark = sealed.batch.mark
       state = sealed.state
-      settled(sealed.state, sealed.notices)
+      settled(sealed)
       return nil
     } catch {
       let error = DFSError(wrapping: error, "the metadata could not be made durable")
