@@ -58,6 +58,9 @@ package struct Coordinator: Sendable {
         VerifyReports(cluster: cluster, reports: service.reports, channels: channels, logger: logger),
         CountDegraded(namespace: namespace, cluster: cluster, disk: disk),
       ], clock: JobClock(ContinuousClock()), logger: logger)
+    let namespace = namespace
+    ClusterJobs(own: jobs, cluster: cluster, channels: channels, epoch: { namespace.epoch })
+      .register(in: &router)
     self.service = service
     self.channels = channels
     self.health = health

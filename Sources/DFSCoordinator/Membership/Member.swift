@@ -109,6 +109,25 @@ package struct NodeReport: Sendable {
   package var isWritable: Bool
   package var reason: String
   package var isStopping: Bool
+  /// Replicas that it has moved aside because they were bad.
+  package var quarantined: UInt64 = 0
+  /// How far it has verified its chunks; `nil` from a node that does not tell.
+  package var scrub: Scrub?
+
+  /// How far a node has verified its chunks.
+  package struct Scrub: Sendable, Hashable {
+    /// Since the last completed pass; `nil` before the first.
+    package var sinceLastPass: Duration?
+    /// Chunks verified in the present pass, and chunks there are.
+    package var done: UInt64
+    package var total: UInt64
+
+    package init(sinceLastPass: Duration?, done: UInt64, total: UInt64) {
+      self.sinceLastPass = sinceLastPass
+      self.done = done
+      self.total = total
+    }
+  }
 
   package init(
     node: NodeID, boot: BootID, capacity: ByteCount, free: ByteCount, stored: ByteCount = .zero,

@@ -72,5 +72,10 @@ extension NodeReport {
       capacity: try byteCount(wire.capacityBytes), free: try byteCount(wire.freeBytes),
       stored: try byteCount(wire.storedBytes), chunks: wire.chunks, isWritable: wire.writable,
       reason: wire.reason, isStopping: wire.stopping)
+    quarantined = wire.quarantined
+    guard wire.hasScrub else { return }
+    scrub = Scrub(
+      sinceLastPass: wire.scrub.hasEndedMs ? .milliseconds(Int64(clamping: wire.scrub.endedMs)) : nil,
+      done: wire.scrub.done, total: wire.scrub.total)
   }
 }

@@ -33,6 +33,11 @@ extension WireNode {
     reason = member.report?.reason ?? ""
     lastContactMs = UInt64(max(0, (now - member.lastContact).milliseconds))
     version = member.version
+    quarantined = member.report?.quarantined ?? 0
+    if let scrub = member.report?.scrub {
+      if let since = scrub.sinceLastPass { scrubEndedMs = UInt64(max(0, since.milliseconds)) }
+      scrubPermille = UInt32(scrub.permille)
+    }
   }
 }
 
@@ -48,4 +53,9 @@ extension WireNodeState {
     case (.active, .up): self = .up
     }
   }
+}
+
+extension NodeReport.Scrub {
+  /// The part of the present pass that is done, in thousandths; all of it where there is nothing.
+  var permille: UInt64 { total == 0 ? 1000 : min(total, done) * 1000 / total }
 }
