@@ -17,13 +17,16 @@ package import DFSCore
 //   u/<upload 8><page 4>           AllocationPage   the groups of 512 indices, which of them are used;
 //                                                   who holds the segment of the same number
 //   t/<expiry 8><serial 8>         TrashRecord      what lost its name and can get one again
-//   x/<not before 8><inode 8>      CondemnedRecord  a version, upload or tree to reap; the reaper's cursor
+//   x/<not before 8><inode 8>      CondemnedRecord  a version, upload or tree to reap; the reaper's cursor;
+//                                                   or orphans, under the inode of the first
 //   o/<hour 4><seen 8>
 //     <high 8><low 8>              OutcomeRecord    the result of a mutation, for its replay
 //   k/<group 4><inode 8><index 4>  (empty)          derived, local store only, never in the ledger
+//   y/<inode 8>
+//     <not before 8><inode 8>      (empty)          derived, too: a record of x/ that deals with its chunks
 //
-// `m/` and `k/` are outside the digest; `o/` has a digest for each hour, so that an hour goes by one range
-// delete.
+// `m/`, `k/` and `y/` are outside the digest; `o/` has a digest for each hour, so that an hour goes by one
+// range delete.
 
 /// Builds each key of the schema above, and takes apart those that a scan meets.
 package enum Keys {
@@ -76,8 +79,18 @@ package enum Keys {
     return bytes
   }
 
+  package static func condemnation(
+    of inode: InodeID, at notBefore: ClusterTime, _ record: InodeID
+  ) -> [UInt8] {
+    var bytes = key("y", inode.rawValue, reserving: 16)
+    append(notBefore.sortable, to: &bytes)
+    append(record.rawValue, to: &bytes)
+    return bytes
+  }
+
   // Prefixes that are scanned.
   package static func segments(of inode: InodeID) -> [UInt8] { key("c", inode.rawValue) }
+  package static func condemnations(of inode: InodeID) -> [UInt8] { key("y", inode.rawValue) }
   package static func entries(of directory: InodeID) -> [UInt8] { key("e", directory.rawValue) }
   package static func outcomes(of hour: UInt32) -> [UInt8] {
     var bytes = tag("o", reserving: 4)
@@ -121,6 +134,12 @@ package enum Keys {
 }
 
 extension Keys {
+  /// Whether a key with this first letter is derived from others: it lives in the local store only, outside
+  /// the ledger and the digest.
+  package static func isDerived(_ letter: UInt8) -> Bool {
+    letter == UInt8(ascii: "k") || letter == UInt8(ascii: "y")
+  }
+
   /// The number of `Width` bytes at `offset` of a key that the schema says has one there.
   static func number<Number: FixedWidthInteger>(
     _ key: UnsafeRawBufferPointer, at offset: Int, as _: Number.Type = Number.self

@@ -128,7 +128,13 @@ struct RecordMaker {
       kind: kinds[number(0...3)], pages: number(0...UInt32.max), revision: revision())
     record.cursor = number(0...UInt32.max)
     if flag() { record.name = name() }
-    return record
+    guard flag() else { return record }
+    return CondemnedRecord(
+      CondemnedRecord.Orphans(
+        group: GroupID(rawValue: number(0...UInt32.max)),
+        chunks: (0..<number(0...20)).map { _ in ChunkID(inode: inode(), index: number(0...UInt32.max)) },
+        holders: (0..<number(0...5)).map { _ in NodeID(rawValue: random.next()) }),
+      revision: revision())
   }
 
   mutating func outcome() -> OutcomeRecord {

@@ -34,6 +34,7 @@ package enum OperationKind: UInt8, Sendable, CaseIterable {
   case changeGroups = 12
   case reap = 13
   case markBehind = 30
+  case condemnOrphans = 40
   case releaseHold = 60
 }
 

@@ -45,6 +45,7 @@ extension Reap {
       case .version: try reapVersion(record, in: &transaction)
       case .upload, .leftovers: try reapPage(record, in: &transaction)
       case .tree: try reapTree(record, in: &transaction)
+      case .orphans: nil
       }
     if var rest {
       rest.cursor += 1

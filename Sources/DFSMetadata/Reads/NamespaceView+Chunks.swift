@@ -27,26 +27,16 @@ extension NamespaceView {
   }
 
   /// Those of `inodes` that are condemned as a whole: a version that lost its name for good, an upload that was
-  /// given up. Its cost is that of all condemned records.
+  /// given up.
   package func condemned(among inodes: Set<InodeID>) throws -> Set<InodeID> {
-    var condemned: Set<InodeID> = []
-    guard !inodes.isEmpty else { return condemned }
-    try reader.scan(KeyRange(prefix: Keys.allCondemned)) { key, value in
-      let inode = InodeID(rawValue: try Keys.number(key, at: 10))
-      guard inodes.contains(inode) else { return .goOn }
-      switch try CondemnedRecord(stored: Array(value)).kind {
-      case .version, .upload: condemned.insert(inode)
-      // The version itself lives; a tree has no chunks of its own.
-      case .leftovers, .tree: break
-      }
-      return .goOn
+    try inodes.filter { inode in
+      try condemnations(of: inode).contains { $0.kind == .version || $0.kind == .upload }
     }
-    return condemned
   }
 }
 
 /// Finds the references of one version or upload by index, reading each of its segments at most once.
-private struct VersionLookup {
+struct VersionLookup {
   let inode: InodeID
   private var view: NamespaceView
   /// Segments that were not read yet, in order.

@@ -13,7 +13,8 @@ extension NamespaceView {
     var hours: [UInt32: StateDigest] = [:]
     try reader.scan(KeyRange(from: [], to: nil)) { key, value in
       switch key[0] {
-      case UInt8(ascii: "m"), UInt8(ascii: "k"): break
+      case UInt8(ascii: "m"): break
+      case let letter where Keys.isDerived(letter): break
       case UInt8(ascii: "o"):
         hours[try Keys.number(key, at: 2, as: UInt32.self), default: .zero] += StateDigest(
           key: key, value: value)

@@ -23,7 +23,7 @@ extension Namespace {
     guard let found else { return nil }
     var page = ReapPage(
       notBefore: found.notBefore, inode: found.inode, kind: found.record.kind, cursor: found.record.cursor,
-      chunks: [])
+      chunks: [], holders: found.record.orphans?.holders ?? [])
     page.chunks = try view.chunks(ofCondemned: found.inode, found.record)
     return page
   }
@@ -60,6 +60,9 @@ extension NamespaceView {
     }
     switch record.kind {
     case .tree: return []
+    case .orphans:
+      guard let orphans = record.orphans else { return [] }
+      return orphans.chunks.map { CondemnedChunk(group: orphans.group, chunk: $0) }
     case .version:
       switch try file(inode).contents {
       case .inline: return []

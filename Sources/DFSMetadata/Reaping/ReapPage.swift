@@ -12,6 +12,8 @@ package struct ReapPage: Sendable, Hashable {
     case leftovers = 3
     /// A detached directory. Its pages name no chunks: pass them to `Reap` as they are.
     case tree = 4
+    /// Chunks that nodes have and nothing knows: see `CondemnOrphans`.
+    case orphans = 5
   }
 
   package var notBefore: ClusterTime
@@ -21,6 +23,9 @@ package struct ReapPage: Sendable, Hashable {
   package var cursor: UInt32
   /// To be deleted on the members of their groups before `Reap` is told; may be empty. At most 512.
   package var chunks: [CondemnedChunk]
+  /// Nodes beside the members of the groups that were seen to have chunks of the page: the deletion is theirs
+  /// too.
+  package var holders: [NodeID] = []
 }
 
 package struct CondemnedChunk: Sendable, Hashable {

@@ -2,35 +2,54 @@ import DFSCore
 import DFSKeyValue
 
 /// The keys that each coordinator derives from the ledger's batches and keeps in its local store only: `k/`,
-/// which chunks a group has. A function of a key's values before and after, so that leader, standby and
-/// rebuild get the same.
+/// which chunks a group has, and `y/`, which condemned records concern an inode's chunks. A function of a
+/// key's values before and after, so that leader, standby and rebuild get the same.
 enum DerivedIndex {
-  /// Everything but `k/`.
+  /// Everything but `k/` and `y/`.
   static let ledgerRanges = [
-    KeyRange(from: [], to: Array("k/".utf8)), KeyRange(from: Array("k0".utf8), to: nil),
+    KeyRange(from: [], to: Array("k/".utf8)), KeyRange(from: Array("k0".utf8), to: Array("y/".utf8)),
+    KeyRange(from: Array("y0".utf8), to: nil),
   ]
 
   /// Whether a key of the store came from the ledger.
   static func isInLedger(_ key: [UInt8]) -> Bool {
-    key.count > 2 && key[1] == UInt8(ascii: "/") && key[0] != UInt8(ascii: "k")
+    key.count > 2 && key[1] == UInt8(ascii: "/") && !Keys.isDerived(key[0])
   }
 
-  /// What changes beneath `k/` when `key` goes from `old` to `new`.
+  /// What changes beneath `k/` and `y/` when `key` goes from `old` to `new`.
   static func changes(
     _ key: [UInt8], from old: [UInt8]?, to new: [UInt8]?
   ) throws -> [WriteBatch.Change] {
-    let letter = key[0]
-    guard letter == UInt8(ascii: "c") || letter == UInt8(ascii: "i") else { return [] }
-    let inode = InodeID(rawValue: key[2..<10].reduce(0) { $0 << 8 | UInt64($1) })
-    let before = try old.map { try references(letter, $0) } ?? []
-    let after = try new.map { try references(letter, $0) } ?? []
-    guard before != after else { return [] }
-    func chunkKey(_ reference: ChunkReference) -> [UInt8] {
-      Keys.chunk(reference.group, ChunkID(inode: inode, index: reference.index))
+    switch key[0] {
+    case UInt8(ascii: "c"), UInt8(ascii: "i"):
+      let inode = InodeID(rawValue: number(key, 2))
+      func chunkKey(_ reference: ChunkReference) -> [UInt8] {
+        Keys.chunk(reference.group, ChunkID(inode: inode, index: reference.index))
+      }
+      let before = try old.map { try references(key[0], $0) } ?? []
+      let after = try new.map { try references(key[0], $0) } ?? []
+      return before == after ? [] : difference(from: before.map(chunkKey), to: after.map(chunkKey))
+    case UInt8(ascii: "x"):
+      let (time, record) = (
+        ClusterTime(rawValue: Int64(clamping: number(key, 2))), InodeID(rawValue: number(key, 10))
+      )
+      func condemnationKey(_ inode: InodeID) -> [UInt8] { Keys.condemnation(of: inode, at: time, record) }
+      let before = try old.map { try owners($0, record) } ?? []
+      let after = try new.map { try owners($0, record) } ?? []
+      return before == after
+        ? [] : difference(from: before.map(condemnationKey), to: after.map(condemnationKey))
+    default: return []
     }
-    let kept = Set(after.map(chunkKey))
-    return before.map(chunkKey).filter { !kept.contains($0) }.map { .delete(key: $0) }
-      + after.map { .put(key: chunkKey($0), value: []) }
+  }
+
+  private static func number(_ key: [UInt8], _ offset: Int) -> UInt64 {
+    key[offset..<offset + 8].reduce(0) { $0 << 8 | UInt64($1) }
+  }
+
+  private static func difference(from before: [[UInt8]], to after: [[UInt8]]) -> [WriteBatch.Change] {
+    let kept = Set(after)
+    return before.filter { !kept.contains($0) }.map { .delete(key: $0) }
+      + after.map { .put(key: $0, value: []) }
   }
 
   private static func references(_ letter: UInt8, _ value: [UInt8]) throws -> [ChunkReference] {
@@ -40,6 +59,16 @@ enum DerivedIndex {
       return []
     }
     return chunks
+  }
+
+  /// The inodes whose chunks a condemned record deals with, in ascending order.
+  private static func owners(_ value: [UInt8], _ inode: InodeID) throws -> [InodeID] {
+    let record = try CondemnedRecord(stored: value)
+    switch record.kind {
+    case .version, .upload, .leftovers: return [inode]
+    case .tree: return []
+    case .orphans: return Set((record.orphans?.chunks ?? []).map(\.inode)).sorted()
+    }
   }
 
   /// The derived changes of a whole batch, for a store that is about to apply it.

@@ -29,6 +29,9 @@ package enum Limits {
   package static let mostReplicas: UInt8 = 5
   /// Group rows that one mutation may change.
   package static let groupsPerChange = 64
+  /// Orphans that one record condemns, and nodes that it names as their holders.
+  package static let orphansPerRecord = 512
+  package static let orphanHolders = 32
   /// Entries of a listing's page.
   package static let listEntries = 1000
 }
