@@ -29,16 +29,6 @@ struct ChunkReader: Sendable {
   let path: String
   let capability: WireCapability
 
-  /// What the attempts at one chunk share.
-  private struct Shared: Sendable {
-    /// The attempt that delivers; the other one stops.
-    var winner: NodeID?
-    var givenUp: Set<NodeID> = []
-    var leaves: [Digest] = []
-    /// Verified and given on up to here.
-    var offset: Int
-  }
-
   private enum Outcome: Sendable {
     case finished
     case failed(NodeID, DFSError)
@@ -74,7 +64,7 @@ struct ChunkReader: Sendable {
   }
 
   private func read(_ range: Range<Int>, to sink: Sink, _ plan: inout ChunkReadPlan) async throws {
-    let shared = NIOLockedValueBox(Shared(offset: plan.offset))
+    let shared = NIOLockedValueBox(ReadRace(offset: plan.offset))
     while !plan.isDone {
       switch try nextStep(&plan) {
       case .refreshGroup(let pause):
@@ -115,12 +105,9 @@ struct ChunkReader: Sendable {
   /// given up. Returns who failed and why; nobody when the range is complete.
   private func race(
     _ first: ChunkReadPlan.Attempt, _ second: ChunkReadPlan.Attempt?, _ range: Range<Int>,
-    _ shared: NIOLockedValueBox<Shared>, _ sink: Sink
+    _ shared: NIOLockedValueBox<ReadRace>, _ sink: Sink
   ) async throws -> [(NodeID, DFSError)] {
-    shared.withLockedValue {
-      $0.winner = nil
-      $0.givenUp = []
-    }
+    shared.withLockedValue { $0.begin() }
     connection.withKnowledge { $0.hedges.readStarted() }
     var hedge = connection.configuration.hedgeAfter == nil ? nil : second
     return try await withThrowingTaskGroup(of: Outcome.self) { group in
@@ -172,13 +159,13 @@ struct ChunkReader: Sendable {
 
   /// Removes the attempts whose nodes are silent for too long.
   private func giveUp(
-    _ running: inout [(node: NodeID, watch: StallWatch)], _ shared: NIOLockedValueBox<Shared>
+    _ running: inout [(node: NodeID, watch: StallWatch)], _ shared: NIOLockedValueBox<ReadRace>
   ) -> [(NodeID, DFSError)] {
     let limit = connection.configuration.stallTimeout
-    let silent = running.filter { $0.watch.waited >= limit }.map(\.node)
+    let silent = shared.withLockedValue { race in
+      race.giveUp(running.filter { $0.watch.waited >= limit }.map(\.node))
+    }
     running.removeAll { silent.contains($0.node) }
-    // It must not begin to deliver after all.
-    shared.withLockedValue { $0.givenUp.formUnion(silent) }
     return silent.map { node in
       connection.note(node, .read, succeeded: false)
       return (node, DFSError(.unavailable, "datanode \(node) was silent for \(limit.formatted)"))
@@ -187,7 +174,7 @@ struct ChunkReader: Sendable {
 
   /// One attempt at one node.
   private func follow(
-    _ attempt: ChunkReadPlan.Attempt, _ range: Range<Int>, _ shared: NIOLockedValueBox<Shared>, _ sink: Sink,
+    _ attempt: ChunkReadPlan.Attempt, _ range: Range<Int>, _ shared: NIOLockedValueBox<ReadRace>, _ sink: Sink,
     _ watch: StallWatch
   ) async throws -> Outcome {
     do {
@@ -209,7 +196,7 @@ struct ChunkReader: Sendable {
   }
 
   private func ask(
-    _ attempt: ChunkReadPlan.Attempt, _ range: Range<Int>, _ shared: NIOLockedValueBox<Shared>, _ sink: Sink,
+    _ attempt: ChunkReadPlan.Attempt, _ range: Range<Int>, _ shared: NIOLockedValueBox<ReadRace>, _ sink: Sink,
     _ watch: StallWatch
   ) async throws -> Outcome {
     var request = WireReadChunkRequest()
@@ -232,19 +219,13 @@ struct ChunkReader: Sendable {
 
   private func receive(
     _ reader: MessageReader<ReadChunkPart>, _ attempt: ChunkReadPlan.Attempt, _ range: Range<Int>,
-    _ shared: NIOLockedValueBox<Shared>, _ sink: Sink, _ watch: StallWatch
+    _ shared: NIOLockedValueBox<ReadRace>, _ sink: Sink, _ watch: StallWatch
   ) async throws -> Outcome {
     guard case .header(let header)? = try await watch.waiting({ try await reader.next() }) else {
       throw DFSError(.corrupt, "datanode \(attempt.node) answers without a header")
     }
     let known = attempt.needsLeaves ? try leaves(of: header) : shared.withLockedValue { $0.leaves }
-    let isWinner = shared.withLockedValue { state in
-      guard state.winner == nil, !state.givenUp.contains(attempt.node) else { return false }
-      state.winner = attempt.node
-      state.leaves = known
-      return true
-    }
-    guard isWinner else { return .lost }
+    guard shared.withLockedValue({ $0.claim(attempt.node, leaves: known) }) else { return .lost }
     var offset = attempt.offset
     while offset < range.upperBound {
       guard case .data(let piece)? = try await watch.waiting({ try await reader.next() }) else {
@@ -254,9 +235,10 @@ struct ChunkReader: Sendable {
         throw DFSError(
           .corrupt, "datanode \(attempt.node) sends another part of the chunk than was asked for")
       }
+      guard shared.withLockedValue({ $0.startDelivery(by: attempt.node) }) else { return .lost }
       try await accept(bytes, at: offset, range, known, sink)
       offset += bytes.readableBytes
-      shared.withLockedValue { [offset] in $0.offset = offset }
+      shared.withLockedValue { [offset] in $0.delivered(to: offset) }
     }
     return .finished
   }
