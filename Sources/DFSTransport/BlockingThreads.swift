@@ -33,11 +33,16 @@ package final class BlockingThreads: Sendable {
   {
     try Task.checkCancellation()
     let flag = CancellationFlag()
+    // The flag's lock is taken after the work, here and there: the thread sanitizer does not see that resuming a
+    // continuation orders the two, and would call everything that `body` made a race.
+    defer { _ = flag.isRaised }
     return try await withTaskCancellationHandler {
       try await withUnsafeThrowingContinuation { continuation in
         let refusal = pool.submit {
           guard !flag.isRaised else { return continuation.resume(throwing: CancellationError()) }
-          continuation.resume(with: Result { try body() })
+          let result = Result { try body() }
+          _ = flag.isRaised
+          continuation.resume(with: result)
         }
         if let refusal { continuation.resume(throwing: refusal) }
       }
