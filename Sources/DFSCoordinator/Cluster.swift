@@ -14,6 +14,7 @@ package final class Cluster: Sendable {
     package var badReplicas: UInt64 = 0
     /// Chunks that were counted in a group by the census.
     package var chunkCounts: [GroupID: UInt64] = [:]
+    package var repair = RepairBook()
     /// What was worked out of the above and holds while the stamp is the same.
     fileprivate var summary: (stamp: Stamp, value: GroupSummary)?
     fileprivate var allocators:
@@ -57,9 +58,17 @@ package struct GroupSummary: Sendable, Hashable {
   /// Fewer writable members than a write needs.
   package var unwritable = 0
   package var vacantSlots = 0
-  package var degradedGroups: [GroupID] = []
+  /// Those with fewer full members in contact than replicas, in order of id.
+  package var short: [ShortGroup] = []
 
-  /// Most degraded groups that are named, for the census.
+  package struct ShortGroup: Sendable, Hashable {
+    package var id: GroupID
+    /// Full members in contact.
+    package var copies: Int
+    package var replicas: Int
+  }
+
+  /// Most short groups that are named, for the census: those with the fewest copies.
   static let mostNamed = 10_000
 
   init(table: SlotTable, membership: Membership) {
@@ -68,14 +77,18 @@ package struct GroupSummary: Sendable, Hashable {
       let members = group.slots.map { slot in (slot.state, slot.node.flatMap { membership[$0] }) }
       let full = members.filter { $0.0 == .full && $0.1?.record.state.holdsChunks == true }
       vacantSlots += members.count { $0.0 == .vacant }
-      if full.count < Int(group.policy.replicas) {
-        degraded += 1
-        if degradedGroups.count < Self.mostNamed { degradedGroups.append(group.id) }
-      }
-      if !full.contains(where: { $0.1?.isReachable == true }) { unreadable += 1 }
+      let replicas = Int(group.policy.replicas)
+      if full.count < replicas { degraded += 1 }
+      let copies = full.count { $0.1?.isReachable == true }
+      if copies < replicas { short.append(ShortGroup(id: group.id, copies: copies, replicas: replicas)) }
+      if copies == 0 { unreadable += 1 }
       if members.count(where: { $0.1?.isWritable == true }) < group.policy.writeQuorum { unwritable += 1 }
     }
-    degradedGroups.sort()
+    if short.count > Self.mostNamed {
+      short.sort { ($0.copies, $0.id) < ($1.copies, $1.id) }
+      short.removeSubrange(Self.mostNamed...)
+    }
+    short.sort { $0.id < $1.id }
   }
 }
 

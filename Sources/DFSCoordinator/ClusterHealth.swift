@@ -47,6 +47,10 @@ struct ClusterHealth: Sendable {
   var space: ClusterSpace
   var groups: GroupSummary
   var chunksAtRisk: UInt64
+  /// Chunks by the number of full members in contact that have them: none; one, or two, where more are wanted.
+  var chunksUnreadable: UInt64 = 0
+  var chunksOnOneCopy: UInt64 = 0
+  var chunksOnTwoCopies: UInt64 = 0
   var badReplicas: UInt64
   private var braked = 0
   private var notWritable: [(node: NodeID, reason: String)] = []
@@ -68,8 +72,17 @@ struct ClusterHealth: Sendable {
     }
     space = ClusterSpace(members.filter { $0.life != .out })
     self.groups = groups
-    chunksAtRisk = groups.degradedGroups.reduce(0) { $0 + (state.chunkCounts[$1] ?? 0) }
+    chunksAtRisk = groups.short.reduce(0) { $0 + (state.chunkCounts[$1.id] ?? 0) }
     badReplicas = state.badReplicas
+    for group in groups.short {
+      let chunks = state.chunkCounts[group.id] ?? 0
+      switch group.copies {
+      case 0: chunksUnreadable += chunks
+      case 1: chunksOnOneCopy += chunks
+      case 2: chunksOnTwoCopies += chunks
+      default: break
+      }
+    }
   }
 
   /// Sentences for a person, most urgent first.

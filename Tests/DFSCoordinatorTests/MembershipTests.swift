@@ -4,65 +4,9 @@ import Testing
 
 @testable import DFSCoordinator
 
-/// A cluster's membership with a clock that the test moves.
-private struct Scene {
-  static let cluster = ClusterID(rawValue: 7)
-  let start = ContinuousClock.now
-  var now: ContinuousClock.Instant
-  var membership: Membership
-  var authority = Membership.Authority(
-    cluster: cluster, epoch: Epoch(incarnation: 1, term: 5), revision: Revision(rawValue: 100))
-
-  init(records: [ClusterNode] = []) {
-    now = start
-    membership = Membership(records: records, startedAt: start)
-  }
-
-  func registration(_ node: UInt64, boot: UInt64 = 1, zone: String = "") -> Registration {
-    Registration(
-      node: NodeID(rawValue: node), store: StoreID(rawValue: node + 1000), boot: BootID(rawValue: boot),
-      cluster: Self.cluster, address: Endpoint(host: "127.0.0.1", port: 8000 + Int(node)), zone: zone,
-      capacity: .gib(10))
-  }
-
-  @discardableResult
-  mutating func register(_ registration: Registration) throws -> [Transition] {
-    let record = try membership.admit(registration, authority: authority, newKey: [1])
-    return membership.register(registration, record: record, now: now)
-  }
-
-  @discardableResult
-  mutating func heartbeat(_ node: UInt64, boot: UInt64 = 1, isStopping: Bool = false) throws -> [Transition] {
-    try membership.heartbeat(
-      NodeReport(
-        node: NodeID(rawValue: node), boot: BootID(rawValue: boot), capacity: .gib(10), free: .gib(5),
-        isStopping: isStopping), now: now)
-  }
-
-  /// Moves the clock second by second, the given nodes in contact.
-  mutating func pass(_ seconds: Int, beating: [UInt64] = []) throws -> [Transition] {
-    var transitions: [Transition] = []
-    for _ in 0..<seconds {
-      now += .seconds(1)
-      for node in beating { transitions += try heartbeat(node) }
-      transitions += membership.tick(now: now)
-    }
-    return transitions
-  }
-
-  func life(_ node: UInt64) -> Member.Life? { membership[NodeID(rawValue: node)]?.life }
-}
-
-private func refusal(_ body: () throws -> Void) -> String? {
-  do {
-    try body()
-    return nil
-  } catch { return (error as? DFSError)?.metadata["refusal"] }
-}
-
 struct MembershipTests {
   @Test func `a silent node is down after ten seconds and out after sixty`() throws {
-    var scene = Scene()
+    var scene = MembershipScene()
     for node in 1...4 { try scene.register(scene.registration(UInt64(node))) }
     #expect(try scene.pass(60, beating: [1, 2, 3, 4]).isEmpty)
     let (last, id) = (scene.now, NodeID(rawValue: 4))
@@ -78,7 +22,7 @@ struct MembershipTests {
   }
 
   @Test func `a node that comes back while it is down is up with its next heartbeat`() throws {
-    var scene = Scene()
+    var scene = MembershipScene()
     for node in 1...4 { try scene.register(scene.registration(UInt64(node))) }
     _ = try scene.pass(20, beating: [1, 2, 3])
     #expect(scene.life(4) == .down)
@@ -86,7 +30,7 @@ struct MembershipTests {
   }
 
   @Test func `a node that was out must register again and is active then`() throws {
-    var scene = Scene()
+    var scene = MembershipScene()
     for node in 1...4 { try scene.register(scene.registration(UInt64(node))) }
     _ = try scene.pass(130, beating: [1, 2, 3])
     #expect(scene.life(4) == .out)
@@ -98,9 +42,9 @@ struct MembershipTests {
   }
 
   @Test func `nobody is out in the first minute after a coordinator start`() throws {
-    var first = Scene()
+    var first = MembershipScene()
     for node in 1...4 { try first.register(first.registration(UInt64(node))) }
-    var scene = Scene(records: first.membership.present.map(\.record))
+    var scene = MembershipScene(records: first.membership.present.map(\.record))
     #expect(scene.life(1) == .up)
     let early = try scene.pass(59)
     #expect(Set(early.map(\.to)) == [.down])
@@ -109,7 +53,7 @@ struct MembershipTests {
   }
 
   @Test func `the brake holds when more than a quarter of the nodes would go`() throws {
-    var scene = Scene()
+    var scene = MembershipScene()
     for node in 1...8 { try scene.register(scene.registration(UInt64(node))) }
     _ = try scene.pass(200, beating: [1, 2, 3, 4])
     let members = scene.membership.present
@@ -118,7 +62,7 @@ struct MembershipTests {
   }
 
   @Test func `the brake holds when a whole configured zone of several nodes would go`() throws {
-    var scene = Scene()
+    var scene = MembershipScene()
     for node in 1...12 {
       try scene.register(scene.registration(UInt64(node), zone: node <= 2 ? "a" : "b\(node)"))
     }
@@ -128,14 +72,14 @@ struct MembershipTests {
   }
 
   @Test func `with two nodes nobody goes by itself`() throws {
-    var scene = Scene()
+    var scene = MembershipScene()
     for node in 1...2 { try scene.register(scene.registration(UInt64(node))) }
     _ = try scene.pass(300, beating: [1])
     #expect(scene.life(2) == .down)
   }
 
   @Test func `a planned stop is down at once and not out before its time`() throws {
-    var scene = Scene()
+    var scene = MembershipScene()
     for node in 1...4 { try scene.register(scene.registration(UInt64(node))) }
     _ = try scene.pass(100, beating: [1, 2, 3, 4])
     #expect(try scene.heartbeat(4, isStopping: true).map(\.to) == [.down])
@@ -144,22 +88,22 @@ struct MembershipTests {
   }
 
   @Test func `a heartbeat before a registration asks for one`() {
-    var scene = Scene()
+    var scene = MembershipScene()
     let error = #expect(throws: DFSError.self) { try scene.heartbeat(1) }
     #expect(error?.code == .stale)
   }
 
   @Test func `after a coordinator restart a node registers again with the same boot`() throws {
-    var first = Scene()
+    var first = MembershipScene()
     try first.register(first.registration(1))
-    var scene = Scene(records: first.membership.present.map(\.record))
+    var scene = MembershipScene(records: first.membership.present.map(\.record))
     #expect(throws: DFSError.self) { try scene.heartbeat(1) }
     try scene.register(scene.registration(1))
     try scene.heartbeat(1)
   }
 
   @Test func `a superseded boot that speaks again is refused and its receipts count no longer`() throws {
-    var scene = Scene()
+    var scene = MembershipScene()
     try scene.register(scene.registration(1, boot: 1))
     try scene.register(scene.registration(1, boot: 2))
     let node = NodeID(rawValue: 1)
@@ -171,13 +115,13 @@ struct MembershipTests {
   }
 
   @Test func `past boots stay bounded`() throws {
-    var scene = Scene()
+    var scene = MembershipScene()
     for boot in 1...100 { try scene.register(scene.registration(1, boot: UInt64(boot))) }
     #expect(scene.membership[NodeID(rawValue: 1)]?.pastBoots.count == 16)
   }
 
   @Test func `a disk of another cluster, a wiped one and a copied one are refused by name`() throws {
-    var scene = Scene()
+    var scene = MembershipScene()
     try scene.register(scene.registration(1))
     var foreign = scene.registration(2)
     foreign.cluster = ClusterID(rawValue: 8)
@@ -193,7 +137,7 @@ struct MembershipTests {
   }
 
   @Test func `a coordinator that went back in time is refused by the nodes' memory`() throws {
-    var scene = Scene()
+    var scene = MembershipScene()
     var node = scene.registration(1)
     node.highestEpoch = Epoch(incarnation: 1, term: 6)
     #expect(refusal { try scene.register(node) } == "went_backwards")
@@ -210,23 +154,23 @@ struct MembershipTests {
       id: NodeID(rawValue: 1), store: StoreID(rawValue: 1001), boot: BootID(rawValue: 1),
       endpoints: [], zone: "", capacity: .gib(1), state: .active, receiptKey: [])
     record.state = .removed
-    var scene = Scene(records: [record])
+    var scene = MembershipScene(records: [record])
     #expect(refusal { try scene.register(scene.registration(1)) } == "removed")
   }
 
   @Test func `a node that went in for maintenance is never out`() throws {
-    var first = Scene()
+    var first = MembershipScene()
     for node in 1...4 { try first.register(first.registration(UInt64(node))) }
     var records = first.membership.present.map(\.record)
     records[0].state = .maintenance
-    var scene = Scene(records: records)
+    var scene = MembershipScene(records: records)
     for node in 2...4 { try scene.register(scene.registration(UInt64(node))) }
     _ = try scene.pass(300, beating: [2, 3, 4])
     #expect(scene.life(1) == .down)
   }
 
   @Test func `a refused registration changes nothing`() throws {
-    var scene = Scene()
+    var scene = MembershipScene()
     var foreign = scene.registration(2)
     foreign.cluster = ClusterID(rawValue: 8)
     _ = refusal { try scene.register(foreign) }

@@ -4,8 +4,8 @@ package import DFSMetadata
 package import DFSTransport
 import Synchronization
 
-/// Counts the chunks of degraded groups, a bounded number a step, so that `status` can say how many are at
-/// risk without a scan.
+/// Counts the chunks of groups with too few full members in contact, a bounded number a step, so that `status`
+/// can say how many are at risk, and on how many copies, without a scan.
 package struct CountDegraded: Job {
   package let name = "count_degraded"
   package let what = "Counts the chunks of groups that lack copies, for the status."
@@ -33,7 +33,7 @@ package struct CountDegraded: Job {
   }
 
   package func step() async throws -> Pace {
-    let degraded = cluster.groupSummary().degradedGroups
+    let degraded = cluster.groupSummary().short.map(\.id)
     var position = walk.position.withLock { $0 }
     var budget = Self.chunksPerStep
     // A walk within a group that was healed meanwhile goes on with the next one.

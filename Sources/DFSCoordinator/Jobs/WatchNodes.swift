@@ -23,9 +23,8 @@ package struct WatchNodes: Job {
       return (transitions, Set(state.membership.present.filter(\.isEligible).map(\.id)))
     }
     service.log(transitions)
-    state.noteUnsaved(transitions.filter { $0.to == .out }.map(\.node))
     report()
-    for node in state.unsaved { try await save(node) }
+    for node in service.cluster.withState({ $0.membership.unsaved.sorted() }) { try await save(node) }
     if state.isSettled(eligible, now: now) { try await plan(eligible) }
     return .after(.seconds(1))
   }
@@ -33,7 +32,6 @@ package struct WatchNodes: Job {
   private func save(_ node: NodeID) async throws {
     do {
       try await service.registrar.save(node)
-      state.noteSaved(node)
     } catch let error as DFSError where error.code == .unavailable {
       // It registers just now: looked at again with the next step.
     }
@@ -62,16 +60,10 @@ package struct WatchNodes: Job {
 /// What the watch remembers from step to step.
 private final class WatchState: Sendable {
   private struct State {
-    var unsaved: Set<NodeID> = []
     var eligible: Set<NodeID> = []
     var changedAt: ContinuousClock.Instant?
   }
   private let state = Mutex(State())
-
-  /// Nodes that are out and whose records do not say so yet.
-  var unsaved: [NodeID] { state.withLock { $0.unsaved.sorted() } }
-  func noteUnsaved(_ nodes: [NodeID]) { state.withLock { $0.unsaved.formUnion(nodes) } }
-  func noteSaved(_ node: NodeID) { state.withLock { _ = $0.unsaved.remove(node) } }
 
   /// True when the set of nodes has been the same for two seconds: nodes that start together are planned for
   /// together.

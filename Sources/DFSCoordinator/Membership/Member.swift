@@ -20,9 +20,15 @@ package struct Member: Sendable {
   /// Superseded boots that spoke again: two processes run on copies of one directory, so theirs do not count.
   package var distrustedBoots: Set<BootID> = []
   package var report: NodeReport?
+  /// It said that it stops on purpose; it has not spoken since.
   package var isStopping = false
   /// Would be out, but for the storm brake.
   package var isHeldByBrake = false
+  /// Heartbeat streams that are open, and when the last of them broke.
+  package var streams = 0
+  package var streamEndedAt: ContinuousClock.Instant?
+  package var steadiness = Steadiness()
+  package var badReplicas = BadReplicaRate()
   /// Machine and disk, and the program's version, as it registered.
   package var disk = ""
   package var version = ""
@@ -36,10 +42,16 @@ package struct Member: Sendable {
   package var id: NodeID { record.id }
   /// Clients and peers should try it.
   package var isReachable: Bool { life == .up && record.state.holdsChunks }
+  /// Orders may go to it: it has registered with this coordinator, so its address is right.
+  package var isInContact: Bool { isReachable && boot != nil }
   /// New chunks may go to it.
-  package var isWritable: Bool { isReachable && record.state == .active && (report?.isWritable ?? true) }
-  /// May be given slots: it has registered with this coordinator.
-  package var isEligible: Bool { isWritable && boot != nil }
+  package var isWritable: Bool {
+    isReachable && record.state == .active && !record.isSuspect && (report?.isWritable ?? true)
+  }
+  /// May be given slots: it has registered with this coordinator, and stays.
+  package var isEligible: Bool { isWritable && boot != nil && !steadiness.isOnProbation }
+  /// Its slots are to be given away: it failed, or was removed.
+  package var isGone: Bool { life == .out || !record.state.holdsChunks }
   package var free: ByteCount { report?.free ?? record.capacity }
   package var zone: Zone { Zone(name: record.zone, node: record.id) }
   /// The boots whose receipts count, the current one first.
@@ -51,6 +63,7 @@ package struct Member: Sendable {
     lastContact = max(lastContact, now)
     isStopping = false
     isHeldByBrake = false
+    streamEndedAt = nil
   }
 }
 

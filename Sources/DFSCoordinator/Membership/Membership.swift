@@ -7,8 +7,15 @@ package import DFSMetadata
 /// outlive the process (`ClusterNode` records) is written by the caller; contact, leases and past boots are
 /// of this coordinator's life only, so a restart renews every lease and every timer in full.
 ///
-/// Life of a node: *up* → *down* after `downAfter` without contact → *out* after `outAfter`. A node that was
-/// not heard of since the coordinator's start counts as heard of at that start.
+/// Life of a node: *up* → *down* after `downAfter` without contact → *out* after `outAfter`, when its slots are
+/// given away. A node that was not heard of since the coordinator's start counts as heard of at that start. With
+/// an `outAfter` below `downAfter` a broken heartbeat stream counts as the end of contact: a killed process is
+/// out at once.
+///
+/// What an operator decides comes on top: *draining* (its slots move to others, it serves until they have
+/// everything), *maintenance* (silent as long as it likes: nobody repairs for it), *removed* (for good). A node
+/// with many bad replicas in a short time is *suspect*: it gets nothing new until a person activates it. One that
+/// comes and goes is on probation: it keeps its slots and gets no others until it has stayed for a while.
 package struct Membership: Sendable {
   package typealias Instant = ContinuousClock.Instant
 
@@ -18,6 +25,12 @@ package struct Membership: Sendable {
     package var outAfter: Duration = .seconds(60)
     /// Nobody is declared out in this time after the coordinator's start.
     package var startGrace: Duration = .seconds(60)
+    /// How long a node may take to open another heartbeat stream, where a broken one counts.
+    package var reconnect: Duration = .milliseconds(500)
+    package var steadiness = Steadiness.Rules()
+    /// So many replicas of one node found bad within `suspectWindow` make it suspect; none ever where zero.
+    package var suspectAfter = 100
+    package var suspectWindow: Duration = .seconds(600)
     /// Wanted time between heartbeats.
     package var heartbeat: Duration = .seconds(2)
     /// What a heartbeat grants; the node takes writes for half of it.
@@ -44,9 +57,11 @@ package struct Membership: Sendable {
 
   package let limits: Limits
   package let startedAt: Instant
-  package private(set) var members: [NodeID: Member] = [:]
+  package internal(set) var members: [NodeID: Member] = [:]
   /// Raised by whatever changes who is reachable, writable or eligible.
-  package private(set) var version: UInt64 = 0
+  package internal(set) var version: UInt64 = 0
+  /// Nodes whose record here says more than the durable one.
+  package internal(set) var unsaved: Set<NodeID> = []
 
   package init(records: [ClusterNode], limits: Limits = Limits(), startedAt: Instant) {
     self.limits = limits
@@ -76,7 +91,7 @@ package struct Membership: Sendable {
     return ClusterNode(
       id: registration.node, store: registration.store, boot: registration.boot,
       endpoints: [registration.address], zone: registration.zone, capacity: registration.capacity,
-      state: state, receiptKey: known?.receiptKey ?? newKey)
+      state: state, receiptKey: known?.receiptKey ?? newKey, isSuspect: known?.isSuspect ?? false)
   }
 
   /// Takes the node in, or back, with a record that is durable. Gives its change of life.
@@ -93,16 +108,19 @@ package struct Membership: Sendable {
       return [Transition(node: record.id, from: .out, to: .up)]
     }
     if member.record.boot != record.boot {
+      if member.boot != nil, member.life == .up { member.steadiness.dropped(at: now, limits.steadiness) }
       member.pastBoots.append(member.record.boot)
       member.pastBoots.removeFirst(max(0, member.pastBoots.count - limits.rememberedBoots))
     }
-    let life = member.life
+    let (life, isSuspect) = (member.life, member.record.isSuspect)
     member.record = record
+    member.record.isSuspect = isSuspect || record.isSuspect
     member.boot = record.boot
     member.disk = registration.disk
     member.version = registration.version
     member.report = nil
     member.life = .up
+    member.steadiness.returned(at: now, limits.steadiness)
     member.touch(now)
     members[record.id] = member
     return life == .up ? [] : [Transition(node: record.id, from: life, to: .up)]
@@ -120,6 +138,7 @@ package struct Membership: Sendable {
     member.report = report
     member.isStopping = report.isStopping
     member.life = report.isStopping ? .down : .up
+    if life == .down, member.life == .up { member.steadiness.returned(at: now, limits.steadiness) }
     members[report.node] = member
     if member.life != life || member.isWritable != wasWritable { version += 1 }
     return member.life == life ? [] : [Transition(node: report.node, from: life, to: member.life)]
@@ -131,26 +150,39 @@ package struct Membership: Sendable {
     var transitions: [Transition] = []
     for node in members.keys.sorted() {
       guard var member = members[node], member.record.state != .removed else { continue }
-      let silent = now - member.lastContact
-      var next = member.life
-      if member.life == .up, silent >= limits.downAfter { next = .down }
-      let mayGo = next == .down && member.record.state != .maintenance
-      if mayGo, silent >= limits.outAfter, now - startedAt >= limits.startGrace {
-        member.isHeldByBrake = brakeHolds(against: node)
-        if !member.isHeldByBrake { next = .out }
-      }
+      if member.steadiness.tick(now: now) { version += 1 }
+      let next = nextLife(of: &member, now: now)
       if next != member.life {
         transitions.append(Transition(node: node, from: member.life, to: next))
+        if member.life == .up { member.steadiness.dropped(at: now, limits.steadiness) }
         member.life = next
         if next == .out {
           member.boot = nil
-          if member.record.state == .active { member.record.state = .out }
+          if member.record.state == .active {
+            member.record.state = .out
+            unsaved.insert(node)
+          }
         }
       }
       members[node] = member
     }
     if !transitions.isEmpty { version += 1 }
     return transitions
+  }
+
+  private func nextLife(of member: inout Member, now: Instant) -> Member.Life {
+    let silent = now - member.lastContact
+    // A process that was killed takes its streams along; one that stops on purpose gets the time it needs.
+    let isCutOff =
+      limits.outAfter < limits.downAfter && !member.isStopping
+      && member.streamEndedAt.map { now - $0 >= max(limits.outAfter, limits.reconnect) } ?? false
+    var next = member.life
+    if next == .up, silent >= limits.downAfter || isCutOff { next = .down }
+    guard next == .down, member.record.state != .maintenance, now - startedAt >= limits.startGrace,
+      isCutOff || silent >= max(limits.outAfter, limits.downAfter)
+    else { return next }
+    member.isHeldByBrake = brakeHolds(against: member.id)
+    return member.isHeldByBrake ? next : .out
   }
 
   /// True when declaring `node` out would take more than a quarter of the nodes (one may always go where
@@ -167,66 +199,46 @@ package struct Membership: Sendable {
   }
 }
 
+// Streams of heartbeats.
 extension Membership {
-  private mutating func check(_ registration: Registration, against authority: Authority) throws {
-    let node = registration.node
-    if let cluster = registration.cluster, cluster != authority.cluster {
-      throw DFSError(
-        .failedPrecondition,
-        """
-        the data directory of node \(node) belongs to cluster \(cluster), this is cluster \(authority.cluster); \
-        point the node at its own coordinator, or give it an empty directory
-        """, metadata: ["refusal": "foreign_cluster"])
+  /// A stream was bound to a boot of `node` by its first heartbeat.
+  package mutating func streamBegan(of node: NodeID) { members[node]?.streams += 1 }
+
+  /// It ended, whichever way.
+  package mutating func streamEnded(of node: NodeID, now: Instant) {
+    guard var member = members[node], member.streams > 0 else { return }
+    member.streams -= 1
+    if member.streams == 0 { member.streamEndedAt = now }
+    members[node] = member
+  }
+}
+
+// What is found out about a node's replicas, and what waits to be made durable.
+extension Membership {
+  /// Counts replicas of `node` that were found bad. True when they are so many that it is suspect from now on.
+  package mutating func foundBad(_ count: Int, of node: NodeID, now: Instant) -> Bool {
+    guard limits.suspectAfter > 0, var member = members[node] else { return false }
+    member.badReplicas.add(count, now: now, window: limits.suspectWindow)
+    let isNews =
+      !member.record.isSuspect && member.badReplicas.count >= limits.suspectAfter
+    if isNews {
+      member.record.isSuspect = true
+      unsaved.insert(node)
+      version += 1
     }
-    try checkMemory(registration, against: authority)
-    if let member = members[node] {
-      guard member.record.state != .removed else {
-        throw DFSError(
-          .failedPrecondition, "node \(node) was removed; start it with an empty data directory",
-          metadata: ["refusal": "removed"])
-      }
-      guard member.record.store == registration.store else {
-        throw DFSError(
-          .failedPrecondition,
-          """
-          node \(node) is known with store \(member.record.store), its directory now has store \
-          \(registration.store): the disk was wiped or exchanged; start it with an empty directory, as a new node
-          """, metadata: ["refusal": "other_store"])
-      }
-      try refuseSuperseded(boot: registration.boot, of: node)
-    } else if let owner = members.values.first(where: { $0.record.store == registration.store }) {
-      throw DFSError(
-        .failedPrecondition,
-        "store \(registration.store) is that of node \(owner.id): its directory was copied; delete the copy",
-        metadata: ["refusal": "cloned_store"])
-    }
+    members[node] = member
+    return isNews
   }
 
-  /// A coordinator whose metadata went back in time must not give orders to nodes that remember better.
-  private func checkMemory(_ registration: Registration, against authority: Authority) throws {
-    let (epoch, revision) = (registration.highestEpoch, registration.highestRevision)
-    let isSameHistory = epoch.incarnation == authority.epoch.incarnation
-    guard epoch <= authority.epoch, !isSameHistory || revision <= authority.revision else {
-      throw DFSError(
-        .failedPrecondition,
-        """
-        node \(registration.node) has seen epoch \(epoch), revision \(revision); this coordinator is at epoch \
-        \(authority.epoch), revision \(authority.revision): its metadata went back in time; stop it and start it \
-        on its newest directory, or restore, which raises the incarnation
-        """, metadata: ["refusal": "went_backwards"])
-    }
+  /// The record of `node` is being made durable as it is here now: say `save` again when that fails.
+  package mutating func saving(_ node: NodeID) -> ClusterNode? {
+    unsaved.remove(node)
+    return members[node]?.record
   }
 
-  /// A boot that another one superseded and that speaks again shows that two processes run on copies of one
-  /// directory. It is remembered, so that its receipts count no longer.
-  private mutating func refuseSuperseded(boot: BootID, of node: NodeID) throws {
-    guard let member = members[node], member.pastBoots.contains(boot) else { return }
+  package mutating func savingFailed(_ node: NodeID) { unsaved.insert(node) }
+
+  mutating func distrust(_ boot: BootID, of node: NodeID) {
     members[node]?.distrustedBoots.insert(boot)
-    throw DFSError(
-      .failedPrecondition,
-      """
-      boot \(boot) of node \(node) was superseded by a later start of the same data directory: two processes \
-      run on copies of it; stop this one
-      """, metadata: ["refusal": "superseded"])
   }
 }

@@ -49,8 +49,32 @@ package actor NodeRegistrar {
   package func save(_ node: NodeID) async throws {
     try claim(node)
     defer { inFlight.remove(node) }
-    guard let record = cluster.member(node)?.record else { return }
+    guard let record = cluster.withState({ $0.membership.saving(node) }) else { return }
+    do {
+      _ = try await namespace.mutate(PutNode(node: record))
+    } catch {
+      cluster.withState { $0.membership.savingFailed(node) }
+      throw error
+    }
+  }
+
+  /// Does what an operator wants of a node; durable when it returns the record. Throws the refusals of
+  /// `Membership.record(after:)`, and `.unavailable` while the node registers.
+  package func change(_ node: NodeID, _ action: NodeAction) async throws -> ClusterNode {
+    try claim(node)
+    defer { inFlight.remove(node) }
+    let (record, known) = try cluster.withState { state in
+      let record = try state.membership.record(
+        after: action, of: node, table: state.table, lostChunks: state.repair.lostChunks)
+      return (record, state.membership[node]?.record)
+    }
+    guard record != known else { return record }
     _ = try await namespace.mutate(PutNode(node: record))
+    _ = cluster.withState { $0.membership.decided(record) }
+    logger.notice(
+      "node changed by an operator",
+      metadata: ["node": "\(node)", "state": "\(record.state)", "suspect": "\(record.isSuspect)"])
+    return record
   }
 
   private func claim(_ node: NodeID) throws {

@@ -6,18 +6,24 @@ import Synchronization
 
 extension CoordinatorService {
   /// Serves one node's stream until it ends: each report is answered with a lease. A stream that breaks says
-  /// nothing; the node's silence does.
+  /// nothing, unless a cluster gives its nodes no time at all; the node's silence does.
   func heartbeat(
     _ reader: MessageReader<WireHeartbeatRequest>, _ writer: MessageWriter<WireHeartbeatResponse>
   ) async throws {
     var bound: (node: UInt64, boot: UInt64)?
     var seen: UInt64 = 0
+    defer {
+      if let bound {
+        cluster.withState { $0.membership.streamEnded(of: NodeID(rawValue: bound.node), now: now()) }
+      }
+    }
     while let request = try await reader.next() {
       if let bound, bound != (request.node, request.boot) {
         throw DFSError(.invalidArgument, "a heartbeat stream belongs to one boot of one node")
       }
-      bound = (request.node, request.boot)
       let report = try NodeReport(request)
+      if bound == nil { cluster.withState { $0.membership.streamBegan(of: report.node) } }
+      bound = (request.node, request.boot)
       try check(request.badReplicas.count, atMost: 1000, "bad replicas")
       let (transitions, changed) = try cluster.withState { state in
         let transitions = try state.membership.heartbeat(report, now: self.now())

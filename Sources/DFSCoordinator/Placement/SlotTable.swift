@@ -11,6 +11,10 @@ package struct SlotTable: Sendable {
   private var byReplicas: [UInt8: [GroupID]] = [:]
   private var byNode: [NodeID: Set<GroupID>] = [:]
   private var changedAt: [GroupID: UInt64] = [:]
+  /// Groups with a slot that is filling or behind: repair's work.
+  package private(set) var unfinished: Set<GroupID> = []
+  /// Groups with a slot that has no node.
+  package private(set) var vacant: Set<GroupID> = []
 
   package init(_ groups: [PlacementGroup] = []) {
     for group in groups { apply(group) }
@@ -37,6 +41,11 @@ package struct SlotTable: Sendable {
     let (before, after) = (known?.members ?? [], group.members)
     for node in before where !after.contains(node) { byNode[node]?.remove(group.id) }
     for node in after { byNode[node, default: []].insert(group.id) }
+    func keep(_ isIn: Bool, in set: inout Set<GroupID>) {
+      if isIn { set.insert(group.id) } else { set.remove(group.id) }
+    }
+    keep(group.slots.contains { $0.state == .filling || $0.state == .behind }, in: &unfinished)
+    keep(group.slots.contains { $0.state == .vacant }, in: &vacant)
     return true
   }
 
