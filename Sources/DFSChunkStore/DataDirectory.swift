@@ -41,6 +41,7 @@ package struct CoordinatorMark: Hashable, Sendable, Comparable, CustomStringConv
 ///     state       coordinator mark and group epochs
 ///     lock        held while the process lives
 ///     chunks/<group>/<chunk>   chunks over 256 KiB     incoming/   chunks being written
+///     metadata/                a copy of the coordinator's metadata
 ///     quarantine/              bad chunks              small/      the rest, in RocksDB
 ///
 /// Both records are replaced as a whole, so a crash leaves the old one or the new one.

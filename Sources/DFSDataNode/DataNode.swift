@@ -42,6 +42,12 @@ struct DataNode: Sendable {
     let health = HealthService()
     var router = RPCRouter()
     service.register(on: &router)
+    let copies = MetadataCopyStore(directory: directory.path, fileSystem: fileSystem) {
+      try store.space().available
+    }
+    MetadataCopyService(
+      node: directory.identity.node, membership: service.membership, copies: copies, disk: disk, logger: logger
+    ).register(on: &router)
     health.register(in: &router)
     try router.addReflection(of: [ProtocolDescriptors.fileDescriptorSet])
     health.set(.serving)

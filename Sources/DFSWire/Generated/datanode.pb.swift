@@ -817,6 +817,20 @@ package nonisolated struct WireRoundPiece: Sendable {
   package init() {}
 }
 
+/// Rounds that were settled shortly one after another: durable together, so that they share one sync.
+package nonisolated struct WireRoundPieces: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Each after its predecessor; at least one, together at most 3 MiB unless it is one.
+  package var rounds: [WireRoundPiece] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
 package nonisolated struct WireKeepMetadataRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -842,13 +856,14 @@ package nonisolated struct WireKeepMetadataRequest: Sendable {
     set {part = .checkpoint(newValue)}
   }
 
-  /// and rounds, each one after its predecessor.
-  package var round: WireRoundPiece {
+  /// and rounds, each one after its predecessor; also between the pieces of a checkpoint, from the one after the round that it
+  /// shows.
+  package var rounds: WireRoundPieces {
     get {
-      if case .round(let v)? = part {return v}
-      return WireRoundPiece()
+      if case .rounds(let v)? = part {return v}
+      return WireRoundPieces()
     }
-    set {part = .round(newValue)}
+    set {part = .rounds(newValue)}
   }
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -858,8 +873,9 @@ package nonisolated struct WireKeepMetadataRequest: Sendable {
     case `open`(WireKeepMetadataOpen)
     /// Then a whole checkpoint, unless the copy goes on,
     case checkpoint(WireCheckpointPiece)
-    /// and rounds, each one after its predecessor.
-    case round(WireRoundPiece)
+    /// and rounds, each one after its predecessor; also between the pieces of a checkpoint, from the one after the round that it
+    /// shows.
+    case rounds(WireRoundPieces)
 
   }
 
@@ -872,7 +888,8 @@ package nonisolated struct WireKeepMetadataResponse: Sendable {
   // methods supported on all messages.
 
   /// The first answer, to the opening: what the node has already, complete and durable; absent when it has none of this cluster.
-  /// Later ones: what is durable now.
+  /// One of another incarnation counts as none: the metadata was restored since. Later ones: to each message, what is complete and
+  /// durable now.
   package var round: UInt64 {
     get {_round ?? 0}
     set {_round = newValue}
@@ -929,7 +946,7 @@ package nonisolated struct WireMetadataCopyHeader: Sendable {
   /// Clears the value of `epoch`. Subsequent reads from it will return its default value.
   package mutating func clearEpoch() {self._epoch = nil}
 
-  /// The last complete round.
+  /// The last complete round; zero when there is no copy.
   package var round: UInt64 = 0
 
   /// Its term.
@@ -965,7 +982,7 @@ package nonisolated struct WireReadMetadataResponse: Sendable {
 
   package var part: WireReadMetadataResponse.OneOf_Part? = nil
 
-  /// First; NOT_FOUND when the node has no complete copy.
+  /// First. NOT_FOUND when the node has no complete copy; asked for the header only, it answers with round zero instead.
   package var header: WireMetadataCopyHeader {
     get {
       if case .header(let v)? = part {return v}
@@ -995,7 +1012,7 @@ package nonisolated struct WireReadMetadataResponse: Sendable {
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated enum OneOf_Part: Equatable, Sendable {
-    /// First; NOT_FOUND when the node has no complete copy.
+    /// First. NOT_FOUND when the node has no complete copy; asked for the header only, it answers with round zero instead.
     case header(WireMetadataCopyHeader)
     /// The checkpoint,
     case checkpoint(WireCheckpointPiece)
@@ -2357,9 +2374,39 @@ nonisolated extension WireRoundPiece: SwiftProtobuf.Message, SwiftProtobuf._Mess
   }
 }
 
+nonisolated extension WireRoundPieces: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".RoundPieces"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}rounds\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.rounds) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.rounds.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.rounds, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: WireRoundPieces, rhs: WireRoundPieces) -> Bool {
+    if lhs.rounds != rhs.rounds {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
 nonisolated extension WireKeepMetadataRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".KeepMetadataRequest"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}open\0\u{1}checkpoint\0\u{1}round\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}open\0\u{1}checkpoint\0\u{1}rounds\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2394,16 +2441,16 @@ nonisolated extension WireKeepMetadataRequest: SwiftProtobuf.Message, SwiftProto
         }
       }()
       case 3: try {
-        var v: WireRoundPiece?
+        var v: WireRoundPieces?
         var hadOneofValue = false
         if let current = self.part {
           hadOneofValue = true
-          if case .round(let m) = current {v = m}
+          if case .rounds(let m) = current {v = m}
         }
         try decoder.decodeSingularMessageField(value: &v)
         if let v = v {
           if hadOneofValue {try decoder.handleConflictingOneOf()}
-          self.part = .round(v)
+          self.part = .rounds(v)
         }
       }()
       default: break
@@ -2425,8 +2472,8 @@ nonisolated extension WireKeepMetadataRequest: SwiftProtobuf.Message, SwiftProto
       guard case .checkpoint(let v)? = self.part else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
     }()
-    case .round?: try {
-      guard case .round(let v)? = self.part else { preconditionFailure() }
+    case .rounds?: try {
+      guard case .rounds(let v)? = self.part else { preconditionFailure() }
       try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
     }()
     case nil: break
