@@ -7,18 +7,21 @@ import Synchronization
 /// A chunk is written to `incoming/`, synced, then moved to its name, which is never replaced.
 final class ChunkFiles: Sendable {
   private struct Inventory: Sendable {
-    var count = 0
+    /// Chunks by group.
+    var counts: [GroupID: Int] = [:]
     var bytes = 0
     /// Groups whose directory exists for good.
     var groups: Set<GroupID> = []
     /// Names in `quarantine/`, by chunk.
     var quarantined: [ChunkID: [String]] = [:]
+    var damaged: [ChunkPlace] = []
   }
 
   private let directory: String
   private let fileSystem: any FileSystem
   private let syncs: DirectorySyncs
   private let cache: OpenChunks
+  private let listings = GroupListings()
   private let inventory = Mutex(Inventory())
   private let nextTemporary = Mutex(0)
 
@@ -26,7 +29,8 @@ final class ChunkFiles: Sendable {
   private var incomingPath: String { "\(directory)/incoming" }
   private var quarantinePath: String { "\(directory)/quarantine" }
 
-  /// Makes the directories, removes what unfinished writers left, and counts what is there.
+  /// Makes the directories, removes what unfinished writers left, and counts what is there. Files too short for
+  /// any chunk are moved aside: see `damaged`.
   init(in directory: String, fileSystem: any FileSystem, openFiles: Int) throws {
     self.directory = directory
     self.fileSystem = fileSystem
@@ -35,22 +39,36 @@ final class ChunkFiles: Sendable {
     for path in [chunksPath, incomingPath, quarantinePath] { try fileSystem.makeDirectory(path) }
     try fileSystem.syncDirectory(directory)
     for name in try fileSystem.entries(of: incomingPath) { try fileSystem.remove("\(incomingPath)/\(name)") }
+    let found = try Self.takeStock(of: directory, fileSystem)
+    inventory.withLock { $0 = found }
+    for place in found.damaged { try quarantine(place.chunk, in: place.group) }
+  }
+
+  private static func takeStock(of directory: String, _ fileSystem: any FileSystem) throws -> Inventory {
     var found = Inventory()
-    for name in try fileSystem.entries(of: chunksPath) {
+    for name in try fileSystem.entries(of: "\(directory)/chunks") {
       guard let group = ChunkFileName.group(name) else { continue }
-      for chunk in try chunks(in: group) {
-        found.count += 1
-        found.bytes += try fileSystem.length(of: path(chunk, group)) ?? 0
+      let path = "\(directory)/chunks/\(name)"
+      for chunk in try names(in: path, fileSystem) {
+        let length = try fileSystem.length(of: "\(path)/\(ChunkFileName.name(chunk))") ?? 0
+        found.counts[group, default: 0] += 1
+        found.bytes += length
+        if length < ChunkFooter.storedLength(of: 1) {
+          found.damaged.append(ChunkPlace(chunk: chunk, group: group))
+        }
       }
     }
-    for name in try fileSystem.entries(of: quarantinePath) {
+    for name in try fileSystem.entries(of: "\(directory)/quarantine") {
       guard let chunk = ChunkFileName.quarantined(name) else { continue }
       found.quarantined[chunk, default: []].append(name)
     }
-    inventory.withLock { $0 = found }
+    return found
   }
 
-  var count: Int { inventory.withLock { $0.count } }
+  /// What was found damaged, and moved aside, when the directory was opened.
+  var damaged: [ChunkPlace] { inventory.withLock { $0.damaged } }
+
+  var count: Int { inventory.withLock { $0.counts.values.reduce(0, +) } }
   var bytes: Int { inventory.withLock { $0.bytes } }
   /// Files kept open for readers.
   var openCount: Int { cache.count }
@@ -76,9 +94,10 @@ final class ChunkFiles: Sendable {
     try ensureDirectory(of: footer.group)
     try fileSystem.rename(temporary, to: path(footer.chunk, footer.group), .refused)
     inventory.withLock { inventory in
-      inventory.count += 1
+      inventory.counts[footer.group, default: 0] += 1
       inventory.bytes += ChunkFooter.storedLength(of: footer.length)
     }
+    listings.note(footer.chunk, in: footer.group, isThere: true)
     try syncGroup(footer.group)
   }
 
@@ -118,20 +137,23 @@ final class ChunkFiles: Sendable {
     }
   }
 
-  /// Ids of the group's chunks, in order.
-  func chunks(in group: GroupID) throws -> [ChunkID] {
-    let names: [String]
-    do { names = try fileSystem.entries(of: path(group)) } catch let error as DFSError
-      where error.code == .notFound
+  /// The first `limit` chunks of the group after `chunk`, in order, and whether they are the last.
+  func chunks(
+    in group: GroupID, after chunk: ChunkID?, limit: Int
+  ) throws -> (chunks: [ChunkID], isLast: Bool) {
+    try listings.page(of: group, after: chunk, limit: limit) { try Self.names(in: path(group), fileSystem) }
+  }
+
+  private static func names(in directory: String, _ fileSystem: any FileSystem) throws -> [ChunkID] {
+    do { return try fileSystem.entries(of: directory).compactMap { ChunkFileName.chunk($0) } } catch let error
+      as DFSError where error.code == .notFound
     {
       return []
     }
-    return names.compactMap { ChunkFileName.chunk($0) }.sorted()
   }
 
-  func groups() throws -> [GroupID] {
-    try fileSystem.entries(of: chunksPath).compactMap { ChunkFileName.group($0) }
-  }
+  /// Those that have chunks.
+  func groups() -> [GroupID] { inventory.withLock { $0.counts.filter { $0.value > 0 }.map(\.key) } }
 
   private func readFooter(of file: any OpenFile, _ chunk: ChunkID, _ group: GroupID) throws -> ChunkFooter {
     let length = try file.length()
@@ -180,7 +202,7 @@ final class ChunkFiles: Sendable {
     guard let length = try fileSystem.length(of: path(chunk, group)) else { return nil }
     try removeIfThere(path(chunk, group))
     cache.remove(chunk)
-    forget(length)
+    forget(chunk, in: group, length)
     return length
   }
 
@@ -197,7 +219,7 @@ final class ChunkFiles: Sendable {
       } catch let error as DFSError where error.code == .alreadyExists { number += 1 }
     }
     cache.remove(chunk)
-    forget(length)
+    forget(chunk, in: group, length)
     try syncs.sync(quarantinePath)
     try syncs.sync(path(group))
   }
@@ -208,11 +230,12 @@ final class ChunkFiles: Sendable {
     do { try fileSystem.remove(path) } catch let error as DFSError where error.code == .notFound {}
   }
 
-  private func forget(_ length: Int) {
+  private func forget(_ chunk: ChunkID, in group: GroupID, _ length: Int) {
     inventory.withLock { inventory in
-      inventory.count -= 1
+      inventory.counts[group, default: 0] -= 1
       inventory.bytes -= length
     }
+    listings.note(chunk, in: group, isThere: false)
   }
 
   private func path(_ group: GroupID) -> String { "\(chunksPath)/\(ChunkFileName.name(group))" }

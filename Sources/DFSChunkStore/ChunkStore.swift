@@ -37,15 +37,29 @@ package struct ChunkPlan: Hashable, Sendable {
   }
 }
 
+/// A chunk's id and its group: what it takes to find it.
+package struct ChunkPlace: Hashable, Sendable {
+  package var chunk: ChunkID
+  package var group: GroupID
+
+  package init(chunk: ChunkID, group: GroupID) {
+    self.chunk = chunk
+    self.group = group
+  }
+}
+
 /// One page of a group's inventory, in order of chunk id.
 package struct ChunkPage: Hashable, Sendable {
   package var chunks: [ChunkDescription]
   /// More chunks follow the last one of this page.
   package var more: Bool
+  /// Chunks of this page's part that proved damaged: they were moved aside and left out.
+  package var damaged: [ChunkID]
 
-  package init(chunks: [ChunkDescription], more: Bool) {
+  package init(chunks: [ChunkDescription], more: Bool, damaged: [ChunkID] = []) {
     self.chunks = chunks
     self.more = more
+    self.damaged = damaged
   }
 }
 
@@ -113,11 +127,14 @@ package protocol ChunkStore: Sendable {
   /// What the store has under this id; `nil` when nothing. Throws `.corrupt` when its footer is damaged.
   func stat(_ chunk: ChunkID, in group: GroupID) throws -> ChunkDescription?
 
-  /// The chunks of `group` after `chunk`, at most `limit` (at least 1). A chunk with a damaged footer is left
-  /// out and quarantined.
+  /// As `stat`, and what it answers is durable: a chunk can be seen a moment before its name is.
+  func confirm(_ chunk: ChunkID, in group: GroupID) throws -> ChunkDescription?
+
+  /// The chunks of `group` after `chunk`, at most `limit` (at least 1). A chunk with a damaged footer is
+  /// quarantined, left out, and named in the page. Costs by the page, not by the group.
   func list(_ group: GroupID, after chunk: ChunkID?, limit: Int) throws -> ChunkPage
 
-  /// The groups of which the store may have chunks, in order.
+  /// The groups of which the store has chunks, in order.
   func groups() throws -> [GroupID]
 
   /// Removes the chunks, their quarantined copies included; durable when it returns. Works on a full disk,
@@ -128,7 +145,8 @@ package protocol ChunkStore: Sendable {
   /// done when it is not there.
   func quarantine(_ chunk: ChunkID, in group: GroupID) throws
 
-  /// Reads every byte and compares it with checksums, leaves and root. Throws `.corrupt`, `.notFound`.
+  /// Reads every byte from the medium and compares it with checksums, leaves and root; leaves nothing in the
+  /// page cache. Throws `.corrupt`, also for what can not be read, and `.notFound`.
   func verify(_ chunk: ChunkID, in group: GroupID) throws -> ChunkDescription
 
   var health: StoreHealth { get }

@@ -60,6 +60,8 @@ package protocol OpenFile: AnyObject, Sendable {
   func startWriteback(_ range: Range<Int>)
   /// Brings the range into the page cache; waits for it.
   func prefetch(_ range: Range<Int>)
+  /// Takes synced bytes of the range out of the page cache, so that the next read asks the medium. Promises nothing.
+  func dropCached(_ range: Range<Int>)
   /// For `sendfile`; `nil` when the file has none.
   var descriptor: Int32? { get }
 }

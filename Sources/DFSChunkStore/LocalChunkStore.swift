@@ -38,6 +38,8 @@ package struct OpenReport: Hashable, Sendable {
   package var setAside: String?
   /// Why.
   package var reason: String?
+  /// Chunk files that were cut short, and moved aside.
+  package var damaged: [ChunkPlace] = []
   package init() {}
 }
 
@@ -64,7 +66,10 @@ package final class LocalChunkStore: ChunkStore {
     self.directory = directory
     self.options = options
     files = try ChunkFiles(in: directory.path, fileSystem: directory.fileSystem, openFiles: options.openFiles)
-    (small, openReport) = try Self.openSmallChunks(in: directory, options: options)
+    var report: OpenReport
+    (small, report) = try Self.openSmallChunks(in: directory, options: options)
+    report.damaged = files.damaged
+    openReport = report
   }
 
   private static func openSmallChunks(
@@ -143,9 +148,7 @@ package final class LocalChunkStore: ChunkStore {
       throw DFSError(.alreadyExists, "chunk \(chunk) is there with another content; a chunk never changes")
     }
     // Its name may be so new that it is not durable yet.
-    if try small.stat(chunk, in: group) == nil {
-      try failure.watching { try files.syncGroup(group) }
-    }
+    try settle(chunk, in: group)
     return found
   }
 
@@ -166,6 +169,22 @@ package final class LocalChunkStore: ChunkStore {
     return try find(chunk, in: group)
   }
 
+  package func confirm(_ chunk: ChunkID, in group: GroupID) throws -> ChunkDescription? {
+    try requireOpen()
+    return try exclusive.with([chunk]) {
+      guard let found = try find(chunk, in: group) else { return nil }
+      try settle(chunk, in: group)
+      return found
+    }
+  }
+
+  /// Makes the name of a chunk that is there durable.
+  private func settle(_ chunk: ChunkID, in group: GroupID) throws {
+    if try small.stat(chunk, in: group) == nil {
+      try failure.watching { try files.syncGroup(group) }
+    }
+  }
+
   private func find(_ chunk: ChunkID, in group: GroupID) throws -> ChunkDescription? {
     try small.stat(chunk, in: group) ?? files.stat(chunk, in: group)
   }
@@ -173,39 +192,52 @@ package final class LocalChunkStore: ChunkStore {
   package func list(_ group: GroupID, after chunk: ChunkID?, limit: Int) throws -> ChunkPage {
     try requireOpen()
     let limit = max(1, limit)
-    var found = try small.list(group, after: chunk, limit: limit + 1)
-    var taken = 0
-    for id in try files.chunks(in: group) where chunk.map({ id > $0 }) ?? true {
-      guard taken <= limit else { break }
+    let ofSmall = try small.list(group, after: chunk, limit: limit + 1)
+    let (names, isLast) = try files.chunks(in: group, after: chunk, limit: limit)
+    var page = ChunkPage(chunks: [], more: !isLast || ofSmall.count + names.count > limit)
+    // Only what belongs to the page is looked at: a file costs a visit to the disk.
+    var (next, name) = (ofSmall.startIndex, names.startIndex)
+    for _ in 0..<min(limit, ofSmall.count + names.count) {
+      if next < ofSmall.endIndex, name == names.endIndex || ofSmall[next].chunk < names[name] {
+        page.chunks.append(ofSmall[next])
+        next += 1
+        continue
+      }
+      let id = names[name]
+      name += 1
       do {
-        guard let description = try files.stat(id, in: group) else { continue }
-        found.append(description)
-        taken += 1
-      } catch let error as DFSError where error.code == .corrupt { try quarantine(id, in: group) }
+        if let description = try files.stat(id, in: group) { page.chunks.append(description) }
+      } catch let error as DFSError where error.code == .corrupt {
+        try quarantine(id, in: group)
+        page.damaged.append(id)
+      }
     }
-    found.sort { $0.chunk < $1.chunk }
-    return ChunkPage(chunks: Array(found.prefix(limit)), more: found.count > limit)
+    return page
   }
 
   package func groups() throws -> [GroupID] {
     try requireOpen()
-    return Set(try files.groups()).union(try small.groups()).sorted()
+    return Set(files.groups()).union(try small.groups()).sorted()
   }
 
   package func verify(_ chunk: ChunkID, in group: GroupID) throws -> ChunkDescription {
     try requireOpen()
-    let reader: any ChunkReader
     if let (payload, footer) = try small.load(chunk, in: group) {
-      reader = SmallChunkReader(payload, footer)
-    } else {
-      do { reader = FileChunkReader(try files.openAnew(chunk, in: group)) } catch let error as DFSError
-        where error.code == .notFound
-      {
-        throw DFSError(.notFound, "chunk \(chunk) of group \(group) is not here")
-      }
+      let reader = SmallChunkReader(payload, footer)
+      try reader.verify()
+      return reader.description
     }
-    try reader.verify()
-    return reader.description
+    do {
+      let open = try files.openAnew(chunk, in: group)
+      // What lies in memory proves nothing about the disk; and what is read here, nobody is going to read.
+      let whole = 0..<ChunkFooter.storedLength(of: open.footer.length)
+      open.file.dropCached(whole)
+      defer { open.file.dropCached(whole) }
+      try FileChunkReader(open).verify()
+      return open.footer.description
+    } catch let error as DFSError where error.code == .notFound {
+      throw DFSError(.notFound, "chunk \(chunk) of group \(group) is not here")
+    }
   }
 
   // MARK: Removing

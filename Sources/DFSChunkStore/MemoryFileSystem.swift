@@ -251,6 +251,7 @@ private final class MemoryFile: OpenFile {
 
   func startWriteback(_ range: Range<Int>) {}
   func prefetch(_ range: Range<Int>) {}
+  func dropCached(_ range: Range<Int>) {}
 }
 
 extension MemoryFileSystem.State {

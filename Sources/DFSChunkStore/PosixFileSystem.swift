@@ -36,14 +36,14 @@ package struct PosixFileSystem: FileSystem {
       case .create: O_RDWR | O_CREAT | O_EXCL
       }
     let descriptor = Glibc.open(path, flags | O_CLOEXEC | O_NOFOLLOW, 0o600)
-    guard descriptor >= 0 else { throw failure(errno, "open", path) }
+    guard descriptor >= 0 else { throw readFailure(errno, "open", path) }
     return PosixFile(descriptor, path)
   }
 
   package func length(of path: String) throws -> Int? {
     var status = stat()
     if lstat(path, &status) == 0 { return Int(status.st_size) }
-    guard errno == ENOENT else { throw failure(errno, "look at", path) }
+    guard errno == ENOENT else { throw readFailure(errno, "look at", path) }
     return nil
   }
 
@@ -156,6 +156,10 @@ private final class PosixFile: OpenFile {
     _ = sync_file_range(number, range.lowerBound, range.count, write)
   }
 
+  func dropCached(_ range: Range<Int>) {
+    _ = posix_fadvise(number, off_t(range.lowerBound), off_t(range.count), POSIX_FADV_DONTNEED)
+  }
+
   func prefetch(_ range: Range<Int>) {
     // The advice alone returns at once; one byte of each page read makes sure that the pages are there.
     posix_fadvise(number, off_t(range.lowerBound), off_t(range.count), POSIX_FADV_WILLNEED)
@@ -178,6 +182,15 @@ private func failure(_ number: Int32, _ verb: String, _ path: String) -> DFSErro
     default: .unavailable
     }
   return DFSError(code, "can not \(verb) \(path): \(explanation(number))")
+}
+
+/// As `failure`, for calls that only read: a medium that does not give back what lies there is no reason to stop
+/// writing elsewhere, it is one bad file.
+private func readFailure(_ number: Int32, _ verb: String, _ path: String) -> DFSError {
+  switch number {
+  case EIO, EBADMSG, EUCLEAN: DFSError(.corrupt, "can not \(verb) \(path): \(explanation(number))")
+  default: failure(number, verb, path)
+  }
 }
 
 /// Whatever the kernel says, it is open which of the bytes reached the disk, and a second sync would lie.

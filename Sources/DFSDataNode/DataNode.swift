@@ -90,14 +90,17 @@ struct DataNode: Sendable {
     var patience = TransferState.Patience()
     patience.silence = configuration.stragglerTimeout
     patience.lastResort = configuration.stragglerTimeout * 2
+    var pace = BackgroundPace.Limits()
+    pace.rate = configuration.repairRate
     return DataNodeService(
       identity: directory.identity, store: store, disk: disk, membership: Membership(directory),
       transfers: TransferBoard(limits: limits, clock: clock, logger: logger),
       peers: PeerChannels {
         configuration.channel(to: [$0], loops, logger, longestBackoff: .milliseconds(250))
       },
-      patience: patience, clock: clock,
-      logger: logger)
+      patience: patience, pacer: Pacer(pace, clock: clock),
+      // Half of the threads stay free for clients whatever repair does.
+      copySlots: CopySlots(configuration.diskThreads / 2), clock: clock, logger: logger)
   }
 
   /// Tells whether two datanodes share a disk: the machine's boot and the device of the directory.

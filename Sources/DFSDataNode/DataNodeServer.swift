@@ -38,6 +38,8 @@ package final class DataNodeServer: Service {
     package var stragglerTimeout: Duration = .milliseconds(2500)
     package var heartbeatInterval: Duration = .seconds(1)
     package var diskThreads = 8
+    /// What repair and scrub may read or write in a second; `nil` for all that clients leave.
+    package var repairRate: ByteCount?
     /// What running calls get to finish at a stop.
     package var drainGrace: Duration = .seconds(30)
     /// Encryption of what it serves, and of its calls to peers and coordinator; nothing means plain.

@@ -19,6 +19,9 @@ package enum MetricNames {
   package static let datanodeChunksTotal = "dfs_datanode_chunks_total"
   package static let datanodeCorruptChunksTotal = "dfs_datanode_corrupt_chunks_total"
   package static let datanodeStragglersTotal = "dfs_datanode_stragglers_total"
+  package static let datanodeCopiedBytes = "dfs_datanode_copied_bytes"
+  package static let datanodeCopiedChunksTotal = "dfs_datanode_copied_chunks_total"
+  package static let datanodeFailedCopiesTotal = "dfs_datanode_failed_copies_total"
   package static let datanodeSyncSeconds = "dfs_datanode_sync_seconds"
 
   // Client

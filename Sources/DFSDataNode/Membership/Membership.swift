@@ -74,8 +74,33 @@ final class Membership: Sendable {
     }
   }
 
-  /// Fences an order. A higher epoch is durable when this returns. Blocks.
-  func obey(_ epoch: Epoch) throws { try adopt { try $0.admit(epoch: epoch, revision: nil) } }
+  /// Fences an order: only the coordinator that this node registered with is obeyed, at the epoch that it told and
+  /// that is durable here. Throws `.stale` for an earlier one, and `.unavailable` for a later one, which is tried
+  /// again once the node has registered there: an order alone proves nothing.
+  func obey(_ epoch: Epoch) throws {
+    try state.withLockedValue { state in
+      guard try state.fence.admit(epoch: epoch, revision: nil) == nil, state.fence.seen.cluster != nil else {
+        throw DFSError(
+          .unavailable,
+          "node \(identity.node) has not registered with the coordinator of epoch \(epoch) yet; try again",
+          metadata: ["epoch": state.fence.seen.epoch.description])
+      }
+    }
+  }
+
+  /// As `obey(_:)`, for an order about a group. Its epoch is durable when this returns, and transfers at earlier ones are
+  /// refused. Throws `.stale` when the group is further. Blocks.
+  func obey(_ epoch: Epoch, in group: GroupID, at groupEpoch: GroupEpoch) throws {
+    try checkOrder(epoch, in: group, at: groupEpoch)
+    try raise([(group, groupEpoch)])
+    try checkOrder(epoch, in: group, at: groupEpoch)
+  }
+
+  /// Throws when what was obeyed before is not to be obeyed any more.
+  func checkOrder(_ epoch: Epoch, in group: GroupID, at groupEpoch: GroupEpoch) throws {
+    try obey(epoch)
+    try state.withLockedValue { try $0.epochs.admit(group, at: groupEpoch) }
+  }
 
   // MARK: Told by the coordinator
 

@@ -8,7 +8,7 @@ import Logging
 import Metrics
 import NIOConcurrencyHelpers
 
-/// The five calls of `dfs.v1.DataNodeService` over one chunk store; a file per call says what it does.
+/// The calls of `dfs.v1.DataNodeService` over one chunk store; a file per call says what it does.
 ///
 /// Every call of the store blocks and therefore runs on `disk`.
 final class DataNodeService: Sendable {
@@ -19,18 +19,23 @@ final class DataNodeService: Sendable {
   let transfers: TransferBoard
   let peers: PeerChannels
   let patience: TransferState.Patience
+  let pacer: Pacer
+  let copySlots: CopySlots
   let clock: NodeClock
   let logger: Logger
 
   let receivedBytes = Counter(label: MetricNames.datanodeReceivedBytes)
   let sentBytes = Counter(label: MetricNames.datanodeSentBytes)
   let corruptChunks = Counter(label: MetricNames.datanodeCorruptChunksTotal)
+  let copiedBytes = Counter(label: MetricNames.datanodeCopiedBytes)
+  let copiedChunks = Counter(label: MetricNames.datanodeCopiedChunksTotal)
+  let failedCopies = Counter(label: MetricNames.datanodeFailedCopiesTotal)
   let syncTime = Timer(label: MetricNames.datanodeSyncSeconds)
 
   init(
     identity: StoreIdentity, store: any ChunkStore, disk: BlockingThreads, membership: Membership,
-    transfers: TransferBoard, peers: PeerChannels, patience: TransferState.Patience, clock: NodeClock,
-    logger: Logger
+    transfers: TransferBoard, peers: PeerChannels, patience: TransferState.Patience, pacer: Pacer,
+    copySlots: CopySlots, clock: NodeClock, logger: Logger
   ) {
     self.identity = identity
     self.store = store
@@ -39,6 +44,8 @@ final class DataNodeService: Sendable {
     self.transfers = transfers
     self.peers = peers
     self.patience = patience
+    self.pacer = pacer
+    self.copySlots = copySlots
     self.clock = clock
     self.logger = logger
   }
@@ -49,6 +56,8 @@ final class DataNodeService: Sendable {
     router.handle(DataNodeMethods.statChunk) { request, _ in try await self.statChunk(request) }
     router.handle(DataNodeMethods.listChunks) { request, _ in try await self.listChunks(request) }
     router.handle(DataNodeMethods.reapChunks) { request, _ in try await self.reapChunks(request) }
+    router.handle(DataNodeMethods.copyChunks) { try await self.copyChunks($0, $1, $2) }
+    router.handle(DataNodeMethods.listGroups) { request, _ in try await self.listGroups(request) }
   }
 
   /// A caller that means another node has an old address: it must not take this one's answer for that one's.
@@ -64,16 +73,21 @@ final class DataNodeService: Sendable {
   /// Moves a replica that failed its hashes aside and reports it with the next heartbeat. A failure to move
   /// it is logged: the caller's answer is `.corrupt` in any case.
   func quarantine(_ chunk: ChunkID, in group: GroupID, because error: DFSError) async {
-    corruptChunks.increment()
-    membership.report(chunk, in: group)
-    logger.error(
-      "a replica is bad; moving it aside",
-      metadata: ["chunk": "\(chunk)", "group": "\(group)", "reason": "\(error)"])
+    noteQuarantined(chunk, in: group, because: error)
     do {
       try await disk.run { [store] in try store.quarantine(chunk, in: group) }
     } catch {
       logger.error(
         "a bad replica could not be moved aside", metadata: ["chunk": "\(chunk)", "reason": "\(error)"])
     }
+  }
+
+  /// Reports a bad replica that is, or is about to be, in quarantine.
+  func noteQuarantined(_ chunk: ChunkID, in group: GroupID, because error: DFSError) {
+    corruptChunks.increment()
+    membership.report(chunk, in: group)
+    logger.error(
+      "a replica is bad; moving it aside",
+      metadata: ["chunk": "\(chunk)", "group": "\(group)", "reason": "\(error)"])
   }
 }

@@ -18,6 +18,8 @@ extension DataNodeService {
     guard request.hasChunk else { throw DFSError(.invalidArgument, "a read needs a chunk id") }
     let chunk = ChunkID(request.chunk)
     let group = GroupID(rawValue: request.group)
+    let purpose = ReadPurpose(of: context)
+    if purpose == .client { pacer.noteForeground() }
     let wanted = request.root.isEmpty ? nil : try Digest(wire: request.root, "the expected root")
     try await reportingCorruption(of: chunk, in: group) {
       let (source, first) = try await self.disk.run { [store = self.store, identity = self.identity] in
@@ -37,7 +39,7 @@ extension DataNodeService {
             $0.length = UInt32(source.description.length)
             if !request.withoutLeaves { $0.leaves = Data(source.leaves) }
           }))
-      try await self.send(first, of: source, to: writer)
+      try await self.send(first, of: source, to: writer, for: purpose)
     }
   }
 
@@ -58,16 +60,18 @@ extension DataNodeService {
     return offset / Block.size..<Block.count(of: end)
   }
 
-  /// Sends `first` and all that follows; while one window is sent, the next is brought in.
+  /// Sends `first` and all that follows; while one window is sent, the next is brought in. What nobody waits for
+  /// gives way to what somebody does.
   private func send(
-    _ first: Window, of source: any ChunkReader, to writer: MessageWriter<ReadChunkPart>
+    _ first: Window, of source: any ChunkReader, to writer: MessageWriter<ReadChunkPart>,
+    for purpose: ReadPurpose
   ) async throws {
     let checksums = source.checksums
     let file = try source.fileRegion(first.blocks).map { try FileHandle(duplicating: $0.descriptor) }
     defer { file?.close() }
     var window: Window? = first
     while let present = window {
-      async let ahead = next(after: present, of: source)
+      async let ahead = next(after: present, of: source, for: purpose)
       for piece in present.pieces {
         let payload = try present.payload(of: piece, of: source, from: file?.handle)
         try await writer.write(
@@ -76,16 +80,24 @@ extension DataNodeService {
               offset: UInt32(piece.lowerBound * Block.size), checksums: Array(checksums[piece]),
               leaves: ByteBuffer(), payload: payload)))
         sentBytes.increment(by: payload.byteCount)
+        if purpose == .client { pacer.noteForeground() }
       }
       window = try await ahead
     }
   }
 
-  private func next(after window: Window, of source: any ChunkReader) async throws -> Window? {
+  private func next(
+    after window: Window, of source: any ChunkReader, for purpose: ReadPurpose
+  ) async throws -> Window? {
     guard window.blocks.upperBound < window.end else { return nil }
-    return try await disk.run {
-      try Window(window.blocks.upperBound..<window.end, of: source, within: window.end)
+    let (next, took) = try await disk.run {
+      let start = ContinuousClock.now
+      let next = try Window(window.blocks.upperBound..<window.end, of: source, within: window.end)
+      return (next, ContinuousClock.now - start)
     }
+    // The rate is counted where the bytes are written.
+    if purpose == .repair { try await pacer.rest(after: 0, took: took) }
+    return next
   }
 
   /// Runs `body`; a replica that proves bad on the way is moved aside and reported.

@@ -17,7 +17,6 @@ extension DataNodeService {
       throw DFSError(.invalidArgument, "the indices of inode \(InodeID(rawValue: run.inode)) pass 32 bits")
     }
     let removed = try await disk.run { [store, membership] in
-      // The epoch is durable before the first chunk goes.
       try membership.obey(epoch)
       var removed = DeletedChunks()
       for run in request.chunks {

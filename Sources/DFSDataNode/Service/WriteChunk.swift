@@ -80,6 +80,7 @@ extension DataNodeService {
         case .data(let piece):
           try order.admit(piece)
           receivedBytes.increment(by: piece.payload.byteCount)
+          pacer.noteForeground()
           try await transfer.accept(piece)
         case .finish(let finish):
           try order.check(finish)

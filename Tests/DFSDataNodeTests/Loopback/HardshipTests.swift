@@ -63,6 +63,7 @@ private final class TroubledFile: OpenFile {
   }
   func startWriteback(_ range: Range<Int>) { real.startWriteback(range) }
   func prefetch(_ range: Range<Int>) { real.prefetch(range) }
+  func dropCached(_ range: Range<Int>) { real.dropCached(range) }
   var descriptor: Int32? { real.descriptor }
 }
 

@@ -78,12 +78,18 @@ import Testing
     }
   }
 
-  @Test func `an order of an earlier epoch is refused, also after a restart`() async throws {
+  @Test func `an order of an earlier epoch is refused, also after a restart; of a later one, until it is heard`()
+    async throws
+  {
     try await NodeCluster.with(1) { cluster, coordinator in
       let node = await cluster.nodes[0]
       let sample = ChunkSample(inode: 60, length: 2000, seed: 34)
       _ = try await node.write(sample)
-      #expect(try await Self.removed(node, [], term: 5) == 0)
+      // Whoever calls can name any epoch; the node listens to the coordinator that it registered with.
+      let early = await #expect(throws: DFSError.self) { try await Self.reap(node, [(60, 0, 1)], term: 5) }
+      #expect(early?.code == .unavailable)
+      coordinator.script.withLockedValue { $0.epoch = Epoch(incarnation: 1, term: 5) }
+      #expect(await eventually { (try? await Self.removed(node, [], term: 5)) == 0 })
       let error = await #expect(throws: DFSError.self) { try await Self.reap(node, [(60, 0, 1)], term: 4) }
       #expect(error?.code == .stale)
       await node.kill()
@@ -91,6 +97,78 @@ import Testing
       let later = await #expect(throws: DFSError.self) { try await Self.reap(again, [(60, 0, 1)], term: 4) }
       #expect(later?.code == .stale)
       #expect(try await again.read(sample) == sample.bytes)
+    }
+  }
+
+  @Test func `an inventory that is an order makes the group's epoch durable and verifies when told to`()
+    async throws
+  {
+    try await NodeCluster.with(1) { cluster, coordinator in
+      let node = await cluster.nodes[0]
+      let samples = (0..<4).map { ChunkSample(inode: 61, index: $0, length: 300_000, seed: 35) }
+      for sample in samples { _ = try await node.write(sample) }
+      try node.flip(samples[0], at: 123)
+      func list(_ change: (inout WireListChunksRequest) -> Void) async throws -> WireListChunksResponse {
+        var request = WireListChunksRequest()
+        request.group = 7
+        change(&request)
+        return try await node.channel.call(DataNodeMethods.listChunks, request)
+      }
+      let stranger = await #expect(throws: DFSError.self) { _ = try await list { $0.node = 99 } }
+      #expect(stranger?.code == .stale)
+      let all = try await list {
+        $0.epoch = WireEpoch(Epoch(incarnation: 1, term: 1))
+        $0.groupEpoch = 3
+        $0.node = node.id.rawValue
+      }
+      #expect(all.chunks.count == 4 && !all.more)
+      let late = await #expect(throws: DFSError.self) {
+        try await node.write(ChunkSample(length: 10, seed: 36), epoch: 2)
+      }
+      #expect(late?.code == .stale)
+      let old = await #expect(throws: DFSError.self) {
+        _ = try await list {
+          $0.epoch = WireEpoch(Epoch(incarnation: 1, term: 1))
+          $0.groupEpoch = 2
+        }
+      }
+      #expect(old?.code == .stale)
+      let page = try await list {
+        $0.verify = true
+        $0.pageSize = 2
+      }
+      #expect(page.chunks.map(\.chunk.index) == [1, 2] && page.more)
+      #expect(node.files(containing: "quarantine/").count == 1)
+      let told = await eventually {
+        coordinator.record.withLockedValue { $0.badReplicas.map(\.chunk.index) } == [0]
+      }
+      #expect(told)
+    }
+  }
+
+  @Test func `the groups of which a node has chunks are told, not those that are empty again`() async throws {
+    try await NodeCluster.with(1) { cluster, _ in
+      let node = await cluster.nodes[0]
+      func groups(after: UInt32? = nil) async throws -> [UInt32] {
+        try await node.channel.call(
+          DataNodeMethods.listGroups,
+          .with {
+            $0.node = node.id.rawValue
+            if let after { $0.after = after }
+          }
+        ).groups
+      }
+      for (group, length) in [(0, 400_000), (7, 100), (9, 400_000)] as [(UInt32, Int)] {
+        _ = try await node.write(ChunkSample(inode: 62, index: group, length: length, seed: 37)) { parts in
+          guard case .open(var open) = parts[0] else { return }
+          open.group = group
+          parts[0] = .open(open)
+        }
+      }
+      #expect(try await groups() == [0, 7, 9])
+      #expect(try await groups(after: 0) == [7, 9])
+      #expect(try await Self.removed(node, [(62, 7, 1)]) == 1)
+      #expect(try await groups() == [0, 9])
     }
   }
 

@@ -1,13 +1,14 @@
-import DFSCore
 import NIOConcurrencyHelpers
 
 /// Tells whether a task waits for its peer, and since when. A consumer that takes its time is not the peer's
 /// fault, so only the waiting counts.
-final class StallWatch: Sendable {
+package final class StallWatch: Sendable {
   private let waitingSince = NIOLockedValueBox<ContinuousClock.Instant?>(nil)
 
+  package init() {}
+
   /// Runs `body` as a time of waiting for the peer.
-  func waiting<Result>(
+  package func waiting<Result>(
     isolation: isolated (any Actor)? = #isolation, _ body: () async throws -> Result
   ) async rethrows -> Result {
     waitingSince.withLockedValue { $0 = .now }
@@ -16,10 +17,10 @@ final class StallWatch: Sendable {
   }
 
   /// How long the present wait has lasted; nothing is waited for at zero.
-  var waited: Duration { waitingSince.withLockedValue { $0 }.map { $0.duration(to: .now) } ?? .zero }
+  package var waited: Duration { waitingSince.withLockedValue { $0 }.map { $0.duration(to: .now) } ?? .zero }
 
   /// Returns when one wait has lasted `limit`. Throws `CancellationError`.
-  func stalled(after limit: Duration) async throws {
+  package func stalled(after limit: Duration) async throws {
     while true {
       let since = waitingSince.withLockedValue { $0 }
       let waited = since.map { $0.duration(to: .now) } ?? .zero
