@@ -70,13 +70,17 @@ func dependencies(_ uses: [String], _ packages: [String]) -> [Target.Dependency]
 }
 
 /// Tests beside the modules of the same name, and those that need several: whole roles in one process
-/// (`ClusterTests`), real processes (`EndToEndTests`), foreign clients (`InteropTests`), the repository itself.
+/// (`ClusterTests`), the deciding structs under simulated time and failures (`SimulationTests`), real processes
+/// (`EndToEndTests`), foreign clients (`InteropTests`), the repository itself.
 let tests: [(name: String, uses: [String], packages: [String])] =
   modules.map { ($0.name + "Tests", [$0.name, "TestSupport"] + $0.uses, $0.packages) } + [
     ("RepositoryTests", ["TestSupport"], []),
     ("InteropTests", ["DFSRPC", "DFSTransport", "DFSCrypto", "DFSCore", "TestSupport"],
      ["NIO", "SwiftProtobuf", "Logging"]),
     ("ClusterTests", rolesAndBelow + ["TestSupport"], ["NIO", "Logging"]),
+    ("SimulationTests",
+     ["DFSCoordinator", "DFSDataNode", "DFSMetadata", "DFSChunkStore", "DFSKeyValue", "DFSWire", "DFSCrypto",
+      "DFSCore", "TestSupport"], ["Logging"]),
     ("EndToEndTests", ["DFSClient", "DFSCore", "TestSupport"], []),
   ]
 

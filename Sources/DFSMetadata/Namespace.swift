@@ -21,14 +21,23 @@ package final class Namespace: Sendable {
   let clock: ClusterClock
   let memory: NamespaceMemory
   let feed: RoundFeed
-  private let runner: RoundRunner
+  let runner: RoundRunner
+
+  /// Who runs the rounds.
+  package enum Rounds: Sendable, Hashable {
+    /// A thread of the namespace's own: many mutations share one round.
+    case ownThread
+    /// Whoever calls `mutateNow`, one round for each call: for a simulation, which has one thread and no
+    /// chance but its own.
+    case caller
+  }
 
   /// Opens the namespace in `store`, or makes a new one there when the ledger has none, and takes leadership:
   /// raises the term and restarts all leases. Blocks. Throws `.failedPrecondition` for a format newer than
   /// this program's, `.corrupt` for a damaged store.
   package static func open(
     store: any OrderedStore, ledger: any Ledger,
-    configuration: NamespaceConfiguration = NamespaceConfiguration(),
+    configuration: NamespaceConfiguration = NamespaceConfiguration(), rounds: Rounds = .ownThread,
     logger: Logger
   ) throws -> Namespace {
     let leadership = try Leadership.take(store, ledger, configuration)
@@ -38,10 +47,12 @@ package final class Namespace: Sendable {
         "cluster": "\(leadership.cluster.cluster)", "term": "\(leadership.mark.term)",
         "revision": "\(leadership.state.revision)", "open_uploads": "\(leadership.openUploads.count)",
       ])
-    return Namespace(leadership, store: store, ledger: ledger, logger: logger)
+    return Namespace(leadership, store: store, ledger: ledger, rounds: rounds, logger: logger)
   }
 
-  private init(_ leadership: Leadership, store: any OrderedStore, ledger: any Ledger, logger: Logger) {
+  private init(
+    _ leadership: Leadership, store: any OrderedStore, ledger: any Ledger, rounds: Rounds, logger: Logger
+  ) {
     let (configuration, clock, cluster) = (leadership.configuration, leadership.clock, leadership.cluster)
     let limits = ledger.limits
     var leases = DeadlineTable(length: configuration.uploadLease, start: clock.now)
@@ -75,7 +86,7 @@ package final class Namespace: Sendable {
         memory.settled(sealed.state, sealed.notices, now: clock.now)
         feed.publish(SettledRound(sealed.batch, settledAt: configuration.elapsed()))
       })
-    runner.start()
+    if rounds == .ownThread { runner.start() }
   }
 
   /// Executes `mutation` in the next round, exactly once for each request id, and returns when it is durable.

@@ -52,6 +52,9 @@ final class RoundRunner: @unchecked Sendable {
     thread.start()
   }
 
+  /// Runs one round for `waiting` alone, on the calling thread: where `start()` was never called.
+  func runNow(_ waiting: any WaitingMutation) { _ = runRound([waiting]) }
+
   /// Queues `waiting`; answers it at once when it can not be queued.
   func enqueue(_ waiting: any WaitingMutation) {
     let refusal: DFSError? = condition.withLock {
