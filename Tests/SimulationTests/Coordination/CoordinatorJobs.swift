@@ -1,0 +1,268 @@
+import DFSCore
+import DFSMetadata
+
+@testable import DFSCoordinator
+
+// The jobs of a coordinator. Each function is one step of the job of the same name.
+
+extension CoordinatorProcess {
+  func startJobs() {
+    let isDense = world.scenario.pace == .dense
+    if isDense { every(.seconds(1)) { $0.watchNodes() } }
+    every(isDense ? .seconds(1) : .minutes(10)) { $0.expireUploads() }
+    every(isDense ? .seconds(2) : .minutes(10)) { $0.reapCondemned() }
+    startHealing()
+  }
+
+  /// Runs a step now and then, as long as the process lives.
+  func every(_ span: Span, _ step: @escaping (CoordinatorProcess) -> Void) {
+    world.schedule(after: span) { [self] in
+      guard isRunning else { return }
+      if let end = pausedUntil, end > world.now {
+        world.schedule(at: end) { [self] in
+          step(self)
+          every(span, step)
+        }
+        return
+      }
+      step(self)
+      every(span, step)
+    }
+  }
+
+  /// What a job of the product does with a failure: logs it, and tries again with its next step.
+  func attempt(_ what: String, _ body: () throws -> Void) {
+    guard isRunning else { return }
+    do { try body() } catch { world.note("c\(number) fails to \(what): \(error)") }
+  }
+
+  // MARK: watch_nodes
+
+  func watchNodes() {
+    guard isRunning else { return }
+    let now = world.instant
+    let (transitions, eligible) = cluster.withState { state in
+      let transitions = state.membership.tick(now: now)
+      return (transitions, Set(state.membership.present.filter(\.isEligible).map(\.id)))
+    }
+    note(transitions)
+    unsaved.formUnion(transitions.filter { $0.to == .out }.map(\.node))
+    for node in unsaved.sorted() {
+      attempt("save node \(node)") {
+        guard let record = cluster.member(node)?.record else { return }
+        _ = try mutate(PutNode(node: record))
+        unsaved.remove(node)
+      }
+    }
+    if self.eligible != eligible {
+      self.eligible = eligible
+      eligibleSince = world.now
+    }
+    if world.now - eligibleSince >= .seconds(2) { attempt("plan groups") { try planIfNeeded(eligible) } }
+  }
+
+  private func planIfNeeded(_ eligible: Set<NodeID>) throws {
+    let policy = configuration.policy
+    let isMissing = cluster.withState { $0.table.groups(replicas: policy.replicas).isEmpty }
+    if isMissing, eligible.count < Int(policy.replicas) { return }
+    if planned[policy.replicas] != eligible { try plan(policy) }
+  }
+
+  /// As `GroupKeeper.plan`.
+  func plan(_ policy: PlacementPolicy) throws {
+    let view = try namespace.view()
+    let unknown = cluster.withState { state in
+      state.table.groups(replicas: policy.replicas).filter { !state.used.contains($0) }
+    }
+    cluster.markUsed(try unknown.filter { try !view.chunks(of: $0, after: nil, limit: 1).isEmpty })
+    let (table, members, used) = cluster.withState { ($0.table, $0.membership.present, $0.used) }
+    let candidates = members.filter(\.isEligible).map {
+      GroupPlanner.Candidate(node: $0.id, zone: $0.zone, capacity: $0.record.capacity)
+    }
+    let planner = GroupPlanner(
+      policy: policy, candidates: candidates,
+      zones: Dictionary(members.map { ($0.id, $0.zone) }, uniquingKeysWith: { first, _ in first }),
+      rules: configuration.placement, isEmpty: { !used.contains($0) })
+    let changes = world.scenario.planted.plan(try planner.plan(table, using: &world.random))
+    for start in stride(from: 0, to: changes.count, by: Limits.groupsPerChange) {
+      try make(Array(changes[start..<min(start + Limits.groupsPerChange, changes.count)]))
+    }
+    planned[policy.replicas] = Set(candidates.map(\.node))
+    if !changes.isEmpty { world.note("c\(number) planned \(changes.count) groups") }
+  }
+
+  func make(_ changes: [ChangeGroups.Change]) throws {
+    let settled = try mutate(ChangeGroups(changes: changes))
+    learn(
+      zip(changes, settled.outcome.epochs).map {
+        PlacementGroup(id: $0.id, epoch: $1, policy: $0.policy, slots: $0.slots)
+      })
+  }
+
+  // MARK: expire_uploads
+
+  func expireUploads() {
+    for upload in namespace.expiredUploads(limit: 100).sorted() {
+      attempt("expire upload \(upload)") {
+        _ = try mutate(AbortUpload(upload: upload, cause: .expired))
+        world.tally.add("uploads expired")
+      }
+    }
+  }
+
+  // MARK: reap_condemned
+
+  private static let mostPages = 16
+
+  func reapCondemned() {
+    guard isRunning, !isReaping else { return }
+    attempt("collect what is condemned") {
+      let (table, membership) = cluster.withState { ($0.table, $0.membership) }
+      var plan = ReapPlan()
+      var last = reapedTo
+      for _ in 0..<Self.mostPages {
+        guard let page = try world.scenario.planted.nextCondemned(namespace, after: last) else {
+          last = nil
+          break
+        }
+        plan.add(page, table: table, membership: membership)
+        last = page
+      }
+      isReaping = true
+      carryOut(plan) { [self] done in
+        isReaping = false
+        forget(plan, done, last)
+      }
+    }
+  }
+
+  private func carryOut(_ plan: ReapPlan, then: @escaping (Set<NodeID>) -> Void) {
+    var waiting = plan.orders.count
+    var done: Set<NodeID> = []
+    guard waiting > 0 else { return then([]) }
+    for (node, runs) in plan.orders.sorted(by: { $0.key < $1.key }) {
+      order(node, timeout: .seconds(30)) { [world, epoch] process in
+        try world.reap(runs, on: process, epoch)
+      } then: { (result: Result<Void, DFSError>) in
+        if case .success = result { done.insert(node) }
+        waiting -= 1
+        if waiting == 0 { then(done) }
+      }
+    }
+  }
+
+  private func forget(_ plan: ReapPlan, _ done: Set<NodeID>, _ last: ReapPage?) {
+    guard isRunning else { return }
+    var unfinished = 0
+    for part in plan.parts where done.isSuperset(of: part.nodes) {
+      attempt("forget a page") {
+        if try !mutate(Reap(page: part.page)).outcome.isFinished { unfinished += 1 }
+        world.tally.add("pages reaped")
+      }
+    }
+    if unfinished == 0 { reapedTo = last }
+  }
+
+  // MARK: Orders
+
+  /// Calls a datanode: `serve` runs there.
+  func order<Answer>(
+    _ node: NodeID, timeout: Span, _ serve: @escaping (NodeProcess) throws -> Answer,
+    then: @escaping (Result<Answer, DFSError>) -> Void
+  ) {
+    guard let machine = world.machine(of: cluster.member(node)?.record) else {
+      return then(.failure(DFSError(.unavailable, "no address of node \(node) is known")))
+    }
+    world.ask(machine, from: host, node, timeout: timeout, serve) { [self] result in
+      // The answer to a process that is gone reaches nobody.
+      if isRunning { then(result) }
+    }
+  }
+}
+
+extension World {
+  /// Calls the datanode on a machine; another node there refuses.
+  func ask<Answer>(
+    _ machine: Machine, from caller: Host, _ node: NodeID, timeout: Span,
+    _ serve: @escaping (NodeProcess) throws -> Answer,
+    then: @escaping (Result<Answer, DFSError>) -> Void
+  ) {
+    call(from: caller, to: machine.host, timeout: timeout) { answer in
+      guard let process = machine.process else {
+        return answer(.failure(DFSError(.unavailable, "nobody listens at m\(machine.number)")))
+      }
+      do {
+        try process.checkAddressee(node)
+        answer(.success(try serve(process)))
+      } catch { answer(.failure(DFSError(wrapping: error, "a call failed in a way nobody foresaw"))) }
+    } then: {
+      then($0)
+    }
+  }
+
+  /// As the datanode's `ReapChunks`.
+  func reap(_ runs: [ReapPlan.Run], on process: NodeProcess, _ epoch: Epoch) throws {
+    try process.obey(epoch)
+    for run in runs {
+      for index in run.first..<run.first + run.count {
+        let chunk = ChunkID(inode: run.inode, index: index)
+        guard let replica = process.disk.remove(chunk, in: run.group) else { continue }
+        tally.add("replicas reaped")
+        note("m\(process.machine.number) reaps \(chunk)")
+        tell(.replicaRemoved(chunk, run.group, process.node, .reaped, wasGood: replica.isGood))
+      }
+    }
+  }
+
+  // MARK: The sparse pace
+
+  /// Something has changed that silence shows later: the watch must look at the right times.
+  func disturbed() {
+    guard scenario.pace == .sparse else { return }
+    for seconds in [1, 4, 11, 62, 65] {
+      let second = (now.milliseconds / 1000) + Int64(seconds)
+      guard watched.insert(second).inserted else { continue }
+      schedule(at: Moment(milliseconds: second * 1000)) { [self] in
+        watched.remove(second)
+        watchSparsely()
+      }
+    }
+  }
+
+  /// The heartbeats that would have come by now, and a step of the watch.
+  private func watchSparsely() {
+    guard let leader else { return }
+    let membership = leader.cluster.withState { $0.membership }
+    for machine in machines {
+      guard let process = machine.process else { continue }
+      if let member = membership[process.node], member.boot == process.boot, process.stream != nil,
+        instant - member.lastContact < .seconds(4)
+      {
+        continue
+      }
+      contactNow(process)
+    }
+    leader.watchNodes()
+  }
+
+  /// One registration, where it is needed, and one heartbeat, without their time on the way.
+  func contactNow(_ process: NodeProcess) {
+    guard process.isRunning, process.machine.pausedUntil.map({ $0 <= now }) ?? true,
+      let leader, network.connects(process.machine.host, leader.host)
+    else { return }
+    if process.stream?.coordinator !== leader {
+      switch leader.answer({ try leader.register(process.registration) }) {
+      case .success(let terms): process.registered(terms, with: leader)
+      case .failure(let error): tell(.registrationRefused(error, process.machine.number))
+      }
+    }
+    guard let stream = process.stream else { return }
+    let findings = process.openFindings
+    switch leader.answer({ try leader.heartbeat(process.report, findings, on: stream) }) {
+    case .success(let grant): process.heard(grant, askedAt: process.instant, told: findings)
+    case .failure:
+      process.endStream()
+      schedule(after: .seconds(1)) { [self] in contactNow(process) }
+    }
+  }
+}

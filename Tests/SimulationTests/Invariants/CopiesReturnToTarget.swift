@@ -1,0 +1,35 @@
+import DFSCore
+import DFSMetadata
+
+/// At rest every group that can have all its members has them, all full, and every living chunk of which a good
+/// copy exists is good on each of them.
+struct CopiesReturnToTarget: Invariant {
+  let name = "the copy count returns to its target"
+
+  mutating func checkAtRest(in world: World) -> String? {
+    for (id, row) in world.truth.groups.sorted(by: { $0.key < $1.key }) {
+      let wanted = min(Int(row.policy.replicas), world.truth.zones(of: .active).count)
+      let full = row.slots.filter { $0.state == .full }.compactMap(\.node)
+      if full.count < wanted {
+        return "group \(id) has \(full.count) full members of \(wanted): \(row.slots.map(\.summary))"
+      }
+      for chunk in world.truth.living(in: id) {
+        let copies = Set(world.goodCopies(of: chunk, in: id).map(\.node))
+        guard !copies.isEmpty, let lacking = full.first(where: { !copies.contains($0) }) else { continue }
+        return "chunk \(chunk) of group \(id) is not good on member \(lacking)"
+      }
+    }
+    return nil
+  }
+}
+
+extension GroupSlot {
+  var summary: String { node.map { "\($0) \(state)" } ?? "vacant" }
+}
+
+extension MetadataTruth {
+  /// The zones of nodes in a state.
+  func zones(of state: NodeState) -> Set<String> {
+    Set(nodes.values.filter { $0.state == state }.map { $0.zone.isEmpty ? "\($0.id)" : $0.zone })
+  }
+}

@@ -1,0 +1,44 @@
+import DFSCore
+import Testing
+
+/// A handful of nodes, hours of a storm: small and nasty.
+struct SmallWorldTests {
+  @Test func `a small cluster in a storm loses nothing and heals`() {
+    for seed in Seeds.chosen(8) {
+      let simulation = Simulation(seed: seed, .small(seed))
+      let violations = simulation.run()
+      print("seed \(seed): \(simulation.world.events) events, \(simulation.world.tally)")
+      #expect(violations.isEmpty, report(violations, simulation.world, scenario: "small"))
+      if !violations.isEmpty { return }
+    }
+  }
+
+  @Test func `a seed gives the same history each time`() {
+    let first = Simulation(seed: 7, .small(7))
+    let second = Simulation(seed: 7, .small(7))
+    first.run()
+    second.run()
+    #expect(first.world.trace.fingerprint == second.world.trace.fingerprint)
+    #expect(first.world.events == second.world.events && first.world.events > 1000)
+  }
+}
+
+extension Scenario {
+  /// Nodes, zones, replicas and faults by the seed.
+  static func small(_ seed: UInt64) -> Scenario {
+    var scenario = Scenario()
+    scenario.machines = 4 + Int(seed % 9)
+    scenario.zones = [0, 3, 4, 2][Int(seed / 9 % 4)]
+    scenario.faults.lostMessages = [0, 2, 20][Int(seed / 36 % 3)]
+    scenario.faults.doubledRequests = 5
+    scenario.faults.lostSettlements = 2000
+    scenario.faults.every = .seconds(40)
+    scenario.faults.kinds = [
+      (.nodeRestart, 10), (.nodeStop, 8), (.nodePause, 8), (.flapping, 3), (.clockJump, 3), (.diskLost, 1),
+      (.diskWiped, 1), (.chunkRot, 8), (.chunkMissing, 4), (.smallStoreLost, 2), (.partition, 6),
+      (.badNetwork, 3), (.zonePowerCut, 1), (.coordinatorRestart, 5), (.coordinatorPause, 3),
+      (.foreignDisk, 1), (.clonedDisk, 1),
+    ]
+    return scenario
+  }
+}
