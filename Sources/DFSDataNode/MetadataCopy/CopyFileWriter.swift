@@ -52,7 +52,7 @@ struct CopyFileWriter: Sendable {
 }
 
 /// A checkpoint that is being received, and the rounds that come meanwhile. Nothing of it counts before `finish`.
-struct IncomingCopy: Sendable {
+struct IncomingMetadata: Sendable {
   private let generation: UInt64
   private let header: CopyFileHeader
   private var checkpoint: CopyFileWriter

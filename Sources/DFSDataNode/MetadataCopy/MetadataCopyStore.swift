@@ -25,7 +25,7 @@ final class MetadataCopyStore: @unchecked Sendable {
   private var lastGeneration: UInt64 = 0
   /// The log of the present session, once it has a round.
   private var log: CopyFileWriter?
-  private var incoming: IncomingCopy?
+  private var incoming: IncomingMetadata?
   private var session: UInt64 = 0
   /// After a failed sync nothing more is written: the disk may lie.
   private var failure: DFSError?
@@ -129,7 +129,7 @@ extension MetadataCopyStore {
         if let incoming { incoming.discard(from: files) }
         log = nil
         lastGeneration += 1
-        incoming = try IncomingCopy(generation: lastGeneration, header, in: files)
+        incoming = try IncomingMetadata(generation: lastGeneration, header, in: files)
       }
       guard incoming != nil else { throw Self.outOfOrder(frame) }
       try incoming?.take(piece: frame)
