@@ -74,7 +74,7 @@ extension DataNodeService {
     }
     // The order may be long: what has changed since it began counts.
     try membership.checkOrder(order.epoch, in: order.group, at: order.groupEpoch)
-    let incoming = IncomingCopy(wanted, in: store, syncTime: syncTime)
+    let incoming = IncomingChunk(wanted, in: store, syncTime: syncTime)
     guard try await begin(incoming) else { return 0 }
     do {
       while true {
@@ -104,7 +104,7 @@ extension DataNodeService {
 
   /// Makes room for the chunk; false when it is here. A damaged copy is moved aside. Throws `.alreadyExists`
   /// when a sound chunk with another content has the id: which one is right, nobody can tell here.
-  private func begin(_ incoming: IncomingCopy) async throws -> Bool {
+  private func begin(_ incoming: IncomingChunk) async throws -> Bool {
     let wanted = incoming.wanted
     let (isHere, damage) = try await disk.run { [store] () throws -> (Bool, DFSError?) in
       do {
@@ -133,7 +133,7 @@ extension DataNodeService {
   }
 
   /// Gets the rest of the chunk from one source; the chunk is durable when it returns.
-  private func pull(_ incoming: IncomingCopy, from source: CopyOrder.Source) async throws {
+  private func pull(_ incoming: IncomingChunk, from source: CopyOrder.Source) async throws {
     let (wanted, offset) = (incoming.wanted, incoming.offset)
     let request = WireReadChunkRequest.with {
       $0.chunk = WireChunkId(wanted.chunk)
@@ -165,7 +165,7 @@ extension DataNodeService {
   }
 
   private func receive(
-    _ reader: MessageReader<ReadChunkPart>, into incoming: IncomingCopy, _ watch: StallWatch
+    _ reader: MessageReader<ReadChunkPart>, into incoming: IncomingChunk, _ watch: StallWatch
   ) async throws {
     let chunk = incoming.wanted.chunk
     guard case .header(let header)? = try await watch.waiting({ try await reader.next() }) else {

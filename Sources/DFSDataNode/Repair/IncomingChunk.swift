@@ -18,7 +18,7 @@ enum CopyFault: Error {
 /// hash, so a source may fail at any point and the next one goes on there.
 ///
 /// Its functions block on disk and are called one after another.
-final class IncomingCopy: Sendable {
+final class IncomingChunk: Sendable {
   private struct State {
     var sink: (any ChunkWriter)?
     var leaves: [Digest] = []
