@@ -46,48 +46,6 @@ extension WirePrecondition {
   }
 }
 
-extension ClusterStatus {
-  init(_ wire: WireGetStatusResponse) throws {
-    self.init(
-      cluster: ClusterID(rawValue: wire.cluster), version: wire.version, epoch: try Epoch(wire.epoch),
-      revision: Revision(rawValue: wire.revision), uptime: .milliseconds(Int64(clamping: wire.uptimeMs)),
-      nodesUp: Int(wire.nodesUp), nodesDown: Int(wire.nodesDown), nodesOut: Int(wire.nodesOut),
-      capacity: ByteCount(clamping: wire.capacityBytes), free: ByteCount(clamping: wire.freeBytes),
-      usable: ByteCount(clamping: wire.usableBytes), stored: ByteCount(clamping: wire.storedBytes),
-      files: wire.files,
-      directories: wire.directories, chunks: wire.chunks, fileBytes: ByteCount(clamping: wire.fileBytes),
-      groups: Int(wire.groups), groupsDegraded: Int(wire.groupsDegraded),
-      groupsUnreadable: Int(wire.groupsUnreadable), groupsUnwritable: Int(wire.groupsUnwritable),
-      chunksAtRisk: wire.chunksAtRisk, badReplicas: wire.badReplicas, condemned: wire.condemned,
-      openUploads: wire.openUploads, replicas: Int(wire.replicas),
-      chunkSize: ChunkSize(bytes: Int(wire.chunkSize)),
-      isSingleDisk: wire.singleDisk, warnings: wire.warnings)
-  }
-}
-
-extension NodeStatus {
-  init(_ wire: WireNode) {
-    let state: State =
-      switch wire.state {
-      case .up: .up
-      case .down: .down
-      case .out: .out
-      case .draining: .draining
-      case .maintenance: .maintenance
-      case .removed: .removed
-      case .unspecified, .UNRECOGNIZED: .unknown
-      }
-    self.init(
-      id: NodeID(rawValue: wire.address.node), address: wire.address.address, zone: wire.address.zone,
-      state: state,
-      capacity: ByteCount(clamping: wire.capacityBytes), free: ByteCount(clamping: wire.freeBytes),
-      stored: ByteCount(clamping: wire.storedBytes), chunks: wire.chunks, slots: Int(wire.slots),
-      isWritable: wire.writable, reason: wire.reason,
-      lastContact: .milliseconds(Int64(clamping: wire.lastContactMs)),
-      version: wire.version)
-  }
-}
-
 extension ByteCount {
   init(clamping value: UInt64) { self.init(rawValue: Int64(clamping: value)) }
 }
