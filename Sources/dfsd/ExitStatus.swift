@@ -1,3 +1,4 @@
+import ArgumentParser
 import DFSCore
 
 /// What the process ends with: one number per kind of error, so that a script can act without reading text.
@@ -15,6 +16,7 @@ enum ExitStatus: Int32, CaseIterable {
   case exhausted = 9
   case permission = 10
   case unimplemented = 11
+  case atRisk = 12
   case usage = 64
   case interrupted = 130
 
@@ -50,10 +52,14 @@ enum ExitStatus: Int32, CaseIterable {
     case .exhausted: "a disk, a quota or a budget is full"
     case .permission: "not allowed"
     case .unimplemented: "the other side does not know how: versions differ"
+    case .atRisk: "the cluster answers, and copies are missing or a person is needed"
     case .usage: "wrong options or arguments"
     case .interrupted: "interrupted; an upload in progress was aborted"
     }
   }
+
+  /// Ends the process with this status and without another word: what there is to say was printed.
+  var exitCode: ExitCode { ExitCode(rawValue) }
 
   /// The table for the help text.
   static var table: String {

@@ -98,11 +98,19 @@ public struct ClusterStatus: Sendable, Hashable {
 
   /// The result of comparing what nodes have with what the metadata wants.
   public struct Check: Sendable, Hashable {
+    /// Counts the checks since the coordinator started, from 1.
+    public var number: UInt64
     public var sinceEnd: Duration
-    /// Chunks that no member had.
+    /// Chunks that no member had, and the ids of some.
     public var missingChunks: UInt64
-    /// Stored chunks that nothing refers to.
+    public var missingNamed: [String]
+    /// Copies that members lacked: they are being repaired.
+    public var lackedCopies: UInt64
+    /// Stored chunks that nothing refers to, and copies on nodes that are no members: they are being removed.
     public var orphans: UInt64
+    public var strays: UInt64
+    /// Groups of chunks that were passed over because a node was away.
+    public var skippedGroups: Int
   }
 }
 

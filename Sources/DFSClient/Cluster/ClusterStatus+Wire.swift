@@ -36,8 +36,10 @@ extension ClusterStatus {
     isHeld = wire.held
     if wire.hasCheckEndedMs {
       check = Check(
-        sinceEnd: Duration(wireMilliseconds: wire.checkEndedMs), missingChunks: wire.checkMissingChunks,
-        orphans: wire.checkOrphans)
+        number: wire.checkNumber, sinceEnd: Duration(wireMilliseconds: wire.checkEndedMs),
+        missingChunks: wire.checkMissingChunks, missingNamed: wire.checkMissingNamed,
+        lackedCopies: wire.checkLackedCopies, orphans: wire.checkOrphans, strays: wire.checkStrays,
+        skippedGroups: Int(wire.checkSkippedGroups))
     }
     actions = wire.actions
   }

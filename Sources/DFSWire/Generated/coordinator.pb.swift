@@ -2340,6 +2340,33 @@ package nonisolated struct WireGetStatusResponse: @unchecked Sendable {
     set {_uniqueStorage()._actions = newValue}
   }
 
+  /// More of that check: its number since the coordinator started, from 1; groups that it passed over because a member was away;
+  /// copies that full members lacked, which are being repaired; copies on nodes that are no members; some of the missing chunks.
+  package var checkNumber: UInt64 {
+    get {_storage._checkNumber}
+    set {_uniqueStorage()._checkNumber = newValue}
+  }
+
+  package var checkSkippedGroups: UInt32 {
+    get {_storage._checkSkippedGroups}
+    set {_uniqueStorage()._checkSkippedGroups = newValue}
+  }
+
+  package var checkLackedCopies: UInt64 {
+    get {_storage._checkLackedCopies}
+    set {_uniqueStorage()._checkLackedCopies = newValue}
+  }
+
+  package var checkStrays: UInt64 {
+    get {_storage._checkStrays}
+    set {_uniqueStorage()._checkStrays = newValue}
+  }
+
+  package var checkMissingNamed: [String] {
+    get {_storage._checkMissingNamed}
+    set {_uniqueStorage()._checkMissingNamed = newValue}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -5782,7 +5809,7 @@ nonisolated extension WireGetStatusRequest: SwiftProtobuf.Message, SwiftProtobuf
 
 nonisolated extension WireGetStatusResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".GetStatusResponse"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}cluster\0\u{1}version\0\u{1}epoch\0\u{1}revision\0\u{3}uptime_ms\0\u{3}nodes_up\0\u{3}nodes_down\0\u{3}nodes_out\0\u{3}capacity_bytes\0\u{3}free_bytes\0\u{3}usable_bytes\0\u{3}stored_bytes\0\u{1}files\0\u{1}directories\0\u{1}chunks\0\u{3}file_bytes\0\u{1}groups\0\u{3}groups_degraded\0\u{3}groups_unreadable\0\u{3}groups_unwritable\0\u{3}chunks_at_risk\0\u{3}bad_replicas\0\u{1}condemned\0\u{3}open_uploads\0\u{1}replicas\0\u{3}chunk_size\0\u{3}single_disk\0\u{1}warnings\0\u{3}nodes_draining\0\u{3}nodes_maintenance\0\u{3}nodes_suspect\0\u{3}chunks_unreadable\0\u{3}chunks_on_one_copy\0\u{3}chunks_on_two_copies\0\u{3}repair_groups\0\u{3}repair_chunks_left\0\u{3}repair_bytes_left\0\u{3}repair_bytes_per_second\0\u{3}repair_eta_ms\0\u{3}repaired_chunks\0\u{3}repaired_bytes\0\u{3}scrub_oldest_ms\0\u{3}scrub_permille\0\u{3}trash_entries\0\u{3}metadata_copies\0\u{1}held\0\u{3}check_ended_ms\0\u{3}check_missing_chunks\0\u{3}check_orphans\0\u{1}actions\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}cluster\0\u{1}version\0\u{1}epoch\0\u{1}revision\0\u{3}uptime_ms\0\u{3}nodes_up\0\u{3}nodes_down\0\u{3}nodes_out\0\u{3}capacity_bytes\0\u{3}free_bytes\0\u{3}usable_bytes\0\u{3}stored_bytes\0\u{1}files\0\u{1}directories\0\u{1}chunks\0\u{3}file_bytes\0\u{1}groups\0\u{3}groups_degraded\0\u{3}groups_unreadable\0\u{3}groups_unwritable\0\u{3}chunks_at_risk\0\u{3}bad_replicas\0\u{1}condemned\0\u{3}open_uploads\0\u{1}replicas\0\u{3}chunk_size\0\u{3}single_disk\0\u{1}warnings\0\u{3}nodes_draining\0\u{3}nodes_maintenance\0\u{3}nodes_suspect\0\u{3}chunks_unreadable\0\u{3}chunks_on_one_copy\0\u{3}chunks_on_two_copies\0\u{3}repair_groups\0\u{3}repair_chunks_left\0\u{3}repair_bytes_left\0\u{3}repair_bytes_per_second\0\u{3}repair_eta_ms\0\u{3}repaired_chunks\0\u{3}repaired_bytes\0\u{3}scrub_oldest_ms\0\u{3}scrub_permille\0\u{3}trash_entries\0\u{3}metadata_copies\0\u{1}held\0\u{3}check_ended_ms\0\u{3}check_missing_chunks\0\u{3}check_orphans\0\u{1}actions\0\u{3}check_number\0\u{3}check_skipped_groups\0\u{3}check_lacked_copies\0\u{3}check_strays\0\u{3}check_missing_named\0")
 
   fileprivate class _StorageClass {
     var _cluster: UInt64 = 0
@@ -5835,6 +5862,11 @@ nonisolated extension WireGetStatusResponse: SwiftProtobuf.Message, SwiftProtobu
     var _checkMissingChunks: UInt64 = 0
     var _checkOrphans: UInt64 = 0
     var _actions: [String] = []
+    var _checkNumber: UInt64 = 0
+    var _checkSkippedGroups: UInt32 = 0
+    var _checkLackedCopies: UInt64 = 0
+    var _checkStrays: UInt64 = 0
+    var _checkMissingNamed: [String] = []
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -5895,6 +5927,11 @@ nonisolated extension WireGetStatusResponse: SwiftProtobuf.Message, SwiftProtobu
       _checkMissingChunks = source._checkMissingChunks
       _checkOrphans = source._checkOrphans
       _actions = source._actions
+      _checkNumber = source._checkNumber
+      _checkSkippedGroups = source._checkSkippedGroups
+      _checkLackedCopies = source._checkLackedCopies
+      _checkStrays = source._checkStrays
+      _checkMissingNamed = source._checkMissingNamed
     }
   }
 
@@ -5963,6 +6000,11 @@ nonisolated extension WireGetStatusResponse: SwiftProtobuf.Message, SwiftProtobu
         case 48: try { try decoder.decodeSingularUInt64Field(value: &_storage._checkMissingChunks) }()
         case 49: try { try decoder.decodeSingularUInt64Field(value: &_storage._checkOrphans) }()
         case 50: try { try decoder.decodeRepeatedStringField(value: &_storage._actions) }()
+        case 51: try { try decoder.decodeSingularUInt64Field(value: &_storage._checkNumber) }()
+        case 52: try { try decoder.decodeSingularUInt32Field(value: &_storage._checkSkippedGroups) }()
+        case 53: try { try decoder.decodeSingularUInt64Field(value: &_storage._checkLackedCopies) }()
+        case 54: try { try decoder.decodeSingularUInt64Field(value: &_storage._checkStrays) }()
+        case 55: try { try decoder.decodeRepeatedStringField(value: &_storage._checkMissingNamed) }()
         default: break
         }
       }
@@ -6125,6 +6167,21 @@ nonisolated extension WireGetStatusResponse: SwiftProtobuf.Message, SwiftProtobu
       if !_storage._actions.isEmpty {
         try visitor.visitRepeatedStringField(value: _storage._actions, fieldNumber: 50)
       }
+      if _storage._checkNumber != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._checkNumber, fieldNumber: 51)
+      }
+      if _storage._checkSkippedGroups != 0 {
+        try visitor.visitSingularUInt32Field(value: _storage._checkSkippedGroups, fieldNumber: 52)
+      }
+      if _storage._checkLackedCopies != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._checkLackedCopies, fieldNumber: 53)
+      }
+      if _storage._checkStrays != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._checkStrays, fieldNumber: 54)
+      }
+      if !_storage._checkMissingNamed.isEmpty {
+        try visitor.visitRepeatedStringField(value: _storage._checkMissingNamed, fieldNumber: 55)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -6184,6 +6241,11 @@ nonisolated extension WireGetStatusResponse: SwiftProtobuf.Message, SwiftProtobu
         if _storage._checkMissingChunks != rhs_storage._checkMissingChunks {return false}
         if _storage._checkOrphans != rhs_storage._checkOrphans {return false}
         if _storage._actions != rhs_storage._actions {return false}
+        if _storage._checkNumber != rhs_storage._checkNumber {return false}
+        if _storage._checkSkippedGroups != rhs_storage._checkSkippedGroups {return false}
+        if _storage._checkLackedCopies != rhs_storage._checkLackedCopies {return false}
+        if _storage._checkStrays != rhs_storage._checkStrays {return false}
+        if _storage._checkMissingNamed != rhs_storage._checkMissingNamed {return false}
         return true
       }
       if !storagesAreEqual {return false}

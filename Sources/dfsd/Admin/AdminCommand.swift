@@ -5,5 +5,9 @@ struct AdminCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "admin",
     abstract: "Look after a cluster: what only its operator needs.",
-    subcommands: [ReleaseCommand.self])
+    subcommands: [
+      NodesCommand.self, CanStopCommand.self, MaintenanceCommand.self, ActivateCommand.self,
+      DrainCommand.self, UndrainCommand.self, RemoveCommand.self,
+      JobsCommand.self, FsckCommand.self, ScrubCommand.self, ReleaseCommand.self,
+    ])
 }

@@ -5,75 +5,59 @@ import DFSCore
 struct StatusCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "status",
-    abstract: "Show the state of the cluster: nodes, space, groups, missing copies.",
+    abstract: "Show at a glance whether everything is safe, what is being repaired, and what needs a person.",
     discussion: """
       Examples:
         dfsd status
+        dfsd status --watch
         dfsd status --json
+        dfsd status --check || page-somebody
+
+      Exit status 0 when the cluster answered. With --check it says how it stands:
+      0 when everything is safe, \(ExitStatus.atRisk.rawValue) when copies are missing or a person is needed,
+      \(ExitStatus.unavailable.rawValue) when some chunks cannot be read or nothing answers.
       """)
 
   @OptionGroup var client: ClientOptions
   @Flag(help: "Print JSON.") var json = false
+  @Flag(help: "Let the exit status say whether everything is safe.") var check = false
+  @Flag(help: "Show it again every two seconds, until interrupted.") var watch = false
+
+  func validate() throws {
+    if watch, json || check { throw ValidationError("--watch goes with neither --json nor --check") }
+  }
 
   func run() async throws {
-    let json = self.json
+    let command = self
     try await client.withClient { client in
-      let status = try await client.status()
-      let nodes = try await client.nodes()
-      if json { return try JSONOutput.print(StatusOutput(status, nodes)) }
-      summary(status).forEach { Terminal.print($0) }
-      Terminal.print("")
-      table(nodes).forEach { Terminal.print($0) }
-      let warnings = Self.warnings(status)
-      if !warnings.isEmpty { Terminal.print("") }
-      warnings.forEach { Terminal.print("! \($0)") }
+      guard command.watch else { return try await command.show(client) }
+      while true {
+        let report = try await Self.report(client)
+        // From the top of a cleared screen.
+        if Terminal.isOutputTerminal { Terminal.print("\u{1B}[H\u{1B}[2J", terminator: "") }
+        report.lines.forEach { Terminal.print($0) }
+        if !Terminal.isOutputTerminal { Terminal.print("") }
+        try await Task.sleep(for: .seconds(2))
+      }
     }
   }
 
-  private func summary(_ status: ClusterStatus) -> [String] {
-    let chunk = status.chunkSize?.description ?? "?"
-    return HumanText.table([
-      [
-        "cluster",
-        "\(status.cluster), dfsd \(status.version), epoch \(status.epoch), revision \(status.revision)",
-      ],
-      ["coordinator", "up for \(HumanText.duration(status.uptime))"],
-      ["datanodes", "\(status.nodesUp) up, \(status.nodesDown) down, \(status.nodesOut) out"],
-      ["content", "\(status.files) files in \(status.directories) directories, \(status.fileBytes)"],
-      ["policy", "\(HumanText.count(status.replicas, "copy", "copies")) of each chunk of \(chunk)"],
-      ["space", "\(status.capacity) raw, \(status.free) free, \(status.usable) usable for new files"],
-      ["chunks", "\(status.chunks), taking \(status.stored) on all disks"],
-      [
-        "groups",
-        "\(status.groups), of which \(status.groupsDegraded) lack copies, \(status.groupsUnreadable) cannot be read, "
-          + "\(status.groupsUnwritable) cannot be written",
-      ],
-      ["copies", "\(status.chunksAtRisk) chunks may lack copies, \(status.badReplicas) bad ones reported"],
-      ["work", "\(status.openUploads) uploads open, \(status.condemned) versions wait for deletion"],
-    ])
+  private static func report(_ client: DFSClient) async throws -> StatusReport {
+    StatusReport(status: try await client.status(), nodes: try await client.nodes(), style: .output)
   }
 
-  private func table(_ nodes: [NodeStatus]) -> [String] {
-    guard !nodes.isEmpty else { return ["no datanode has registered yet; start one with dfsd datanode"] }
-    var rows = [["node", "address", "zone", "state", "chunks", "taken", "free", "seen"]]
-    for node in nodes {
-      var state = node.state.rawValue
-      if !node.isWritable, node.state == .up { state += ", read only: \(HumanText.name(node.reason))" }
-      rows.append([
-        "\(node.id)", node.address, node.zone.isEmpty ? "-" : HumanText.name(node.zone), state,
-        "\(node.chunks)",
-        "\(node.stored)", "\(node.free)", "\(HumanText.duration(node.lastContact)) ago",
-      ])
+  private func show(_ client: DFSClient) async throws {
+    let report = try await Self.report(client)
+    if json {
+      try JSONOutput.print(StatusOutput(report.status, report.nodes))
+    } else {
+      report.lines.forEach { Terminal.print($0) }
     }
-    return HumanText.table(rows, right: [4, 5, 6])
-  }
-
-  private static func warnings(_ status: ClusterStatus) -> [String] {
-    var warnings = status.warnings.map { HumanText.name($0) }
-    if status.isSingleDisk, status.nodesUp > 1, !warnings.contains(where: { $0.contains("disk") }) {
-      warnings.append(
-        "all datanodes share one disk: copies protect against bad blocks, not against losing the disk")
+    guard check else { return }
+    switch report.status.safety {
+    case .safe: return
+    case .attention, .atRisk: throw ExitStatus.atRisk.exitCode
+    case .unreadable: throw ExitStatus.unavailable.exitCode
     }
-    return warnings
   }
 }

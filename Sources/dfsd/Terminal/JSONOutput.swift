@@ -3,7 +3,8 @@ import DFSCore
 import Foundation
 
 /// What `--json` prints: one object, or for lists one object per line. Keys are snake_case, sizes in bytes,
-/// times in RFC 3339 with nanoseconds as a number beside them.
+/// times in RFC 3339 with nanoseconds beside them, as a string: many programs read numbers as floating point,
+/// which has 53 bits.
 enum JSONOutput {
   static func print(_ value: some Encodable, pretty: Bool = true) throws {
     let encoder = JSONEncoder()
@@ -22,7 +23,7 @@ struct AttributesOutput: Encodable {
   var length: Int64
   var mode: String
   var modified: String
-  var modifiedNs: Int64
+  var modifiedNs: String
   var created: String
   var revision: UInt64
   var inode: String
@@ -40,7 +41,7 @@ struct AttributesOutput: Encodable {
     length = attributes.length.rawValue
     mode = octal(attributes.mode)
     modified = HumanText.time(attributes.modified)
-    modifiedNs = attributes.modified.rawValue
+    modifiedNs = String(attributes.modified.rawValue)
     created = HumanText.time(attributes.created)
     revision = attributes.revision.rawValue
     inode = attributes.inode.description
@@ -99,104 +100,6 @@ struct DoneOutput: Encodable {
   var path: String
   var target: String?
   var length: Int64?
-}
-
-struct StatusOutput: Encodable {
-  var cluster: String
-  var version: String
-  var epoch: String
-  var revision: UInt64
-  var uptimeSeconds: Int64
-  var nodesUp: Int
-  var nodesDown: Int
-  var nodesOut: Int
-  var capacityBytes: Int64
-  var freeBytes: Int64
-  var usableBytes: Int64
-  var storedBytes: Int64
-  var files: UInt64
-  var directories: UInt64
-  var chunks: UInt64
-  var fileBytes: Int64
-  var groups: Int
-  var groupsDegraded: Int
-  var groupsUnreadable: Int
-  var groupsUnwritable: Int
-  var chunksAtRisk: UInt64
-  var badReplicas: UInt64
-  var condemned: UInt64
-  var openUploads: UInt64
-  var replicas: Int
-  var chunkSize: Int?
-  var singleDisk: Bool
-  var warnings: [String]
-  var nodes: [NodeOutput]
-
-  init(_ status: ClusterStatus, _ nodes: [NodeStatus]) {
-    cluster = status.cluster.description
-    version = status.version
-    epoch = status.epoch.description
-    revision = status.revision.rawValue
-    uptimeSeconds = status.uptime.components.seconds
-    nodesUp = status.nodesUp
-    nodesDown = status.nodesDown
-    nodesOut = status.nodesOut
-    capacityBytes = status.capacity.rawValue
-    freeBytes = status.free.rawValue
-    usableBytes = status.usable.rawValue
-    storedBytes = status.stored.rawValue
-    files = status.files
-    directories = status.directories
-    chunks = status.chunks
-    fileBytes = status.fileBytes.rawValue
-    groups = status.groups
-    groupsDegraded = status.groupsDegraded
-    groupsUnreadable = status.groupsUnreadable
-    groupsUnwritable = status.groupsUnwritable
-    chunksAtRisk = status.chunksAtRisk
-    badReplicas = status.badReplicas
-    condemned = status.condemned
-    openUploads = status.openUploads
-    replicas = status.replicas
-    chunkSize = status.chunkSize?.bytes
-    singleDisk = status.isSingleDisk
-    warnings = status.warnings
-    self.nodes = nodes.map { NodeOutput($0) }
-  }
-}
-
-struct NodeOutput: Encodable {
-  var id: String
-  var address: String
-  var zone: String
-  var state: String
-  var capacityBytes: Int64
-  var freeBytes: Int64
-  var storedBytes: Int64
-  var chunks: UInt64
-  var slots: Int
-  var writable: Bool
-  var reason: String?
-  var lastContactMs: Int64
-  var version: String
-
-  init(_ node: NodeStatus) {
-    id = node.id.description
-    address = node.address
-    zone = node.zone
-    state = node.state.rawValue
-    capacityBytes = node.capacity.rawValue
-    freeBytes = node.free.rawValue
-    storedBytes = node.stored.rawValue
-    chunks = node.chunks
-    slots = node.slots
-    writable = node.isWritable
-    reason = node.reason.isEmpty ? nil : node.reason
-    lastContactMs =
-      node.lastContact.components.seconds * 1000
-      + node.lastContact.components.attoseconds / 1_000_000_000_000_000
-    version = node.version
-  }
 }
 
 private func octal(_ mode: UInt16) -> String {

@@ -8,7 +8,7 @@ enum Terminal {
 
   /// Prints one line of results. A reader that went away ends the process without a word, as `ls | head`
   /// should.
-  static func print(_ line: String) { write(line + "\n", to: STDOUT_FILENO) }
+  static func print(_ line: String, terminator: String = "\n") { write(line + terminator, to: STDOUT_FILENO) }
 
   /// One remark on standard error.
   static func note(_ line: String) { write(line + "\n", to: STDERR_FILENO) }
