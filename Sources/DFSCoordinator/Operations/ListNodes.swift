@@ -10,7 +10,7 @@ extension CoordinatorService {
         .filter { $0.id.rawValue >= request.fromNode }.sorted { $0.id < $1.id }
       var response = WireListNodesResponse()
       response.nodes = members.prefix(limit).map {
-        WireNode($0, slots: state.table.slotCount(of: $0.id), now: time)
+        WireNode($0, in: state, now: time)
       }
       if members.count > limit { response.nextNode = members[limit].id.rawValue }
       return response
@@ -19,7 +19,7 @@ extension CoordinatorService {
 }
 
 extension WireNode {
-  init(_ member: Member, slots: Int, now: ContinuousClock.Instant) {
+  init(_ member: Member, in cluster: Cluster.State, now: ContinuousClock.Instant) {
     self.init()
     address = WireNodeAddress(member.record)
     store = member.record.store.rawValue
@@ -28,7 +28,7 @@ extension WireNode {
     freeBytes = UInt64(member.report?.free.rawValue ?? 0)
     storedBytes = UInt64(member.report?.stored.rawValue ?? 0)
     chunks = member.report?.chunks ?? 0
-    self.slots = UInt32(slots)
+    slots = UInt32(clamping: cluster.table.slotCount(of: member.id))
     writable = member.isWritable
     reason = member.report?.reason ?? ""
     lastContactMs = UInt64(max(0, (now - member.lastContact).milliseconds))
@@ -37,6 +37,11 @@ extension WireNode {
     if let scrub = member.report?.scrub {
       if let since = scrub.sinceLastPass { scrubEndedMs = UInt64(max(0, since.milliseconds)) }
       scrubPermille = UInt32(scrub.permille)
+    }
+    suspect = member.record.isSuspect
+    if member.record.state == .draining, !cluster.canDoWithout(member.id) {
+      // A node that has none may still have slots, and one that has no slots chunks that its successors lack.
+      drainSlotsLeft = max(1, chunks)
     }
   }
 }
@@ -58,4 +63,12 @@ extension WireNodeState {
 extension NodeReport.Scrub {
   /// The part of the present pass that is done, in thousandths; all of it where there is nothing.
   var permille: UInt64 { total == 0 ? 1000 : min(total, done) * 1000 / total }
+}
+
+extension Cluster.State {
+  /// Whether the node could be removed now without force.
+  func canDoWithout(_ node: NodeID) -> Bool {
+    let lost = repair.lostChunks
+    return (try? membership.record(after: .remove(.ifSafe), of: node, table: table, lostChunks: lost)) != nil
+  }
 }

@@ -78,6 +78,8 @@ package final class CoordinatorService: Sendable {
     router.handle(CoordinatorMethods.getStatus) { request, _ in try await self.getStatus(request) }
     router.handle(CoordinatorMethods.releaseHold) { request, _ in try await self.releaseHold(request) }
     router.handle(CoordinatorMethods.listNodes) { request, _ in try self.listNodes(request) }
+    router.handle(CoordinatorMethods.changeNode) { request, _ in try await self.changeNode(request) }
+    router.handle(CoordinatorMethods.canStop) { request, _ in try self.canStop(request) }
     router.handle(CoordinatorMethods.registerNode) { request, _ in try await self.registerNode(request) }
     router.handle(CoordinatorMethods.heartbeat) { reader, writer, _ in
       try await self.heartbeat(reader, writer)

@@ -1,0 +1,85 @@
+import DFSCore
+import DFSMetadata
+import DFSWire
+import Testing
+
+@testable import DFSCoordinator
+
+extension CoordinatorScene {
+  fileprivate func change(
+    _ node: UInt64, _ action: WireNodeAction, force: Bool = false
+  ) async throws -> WireNode {
+    var request = WireChangeNodeRequest()
+    (request.node, request.action, request.force) = (node, action, force)
+    return try await call(CoordinatorMethods.changeNode, request).node
+  }
+
+  fileprivate func canStop(_ nodes: [UInt64]) async throws -> WireCanStopResponse {
+    var request = WireCanStopRequest()
+    request.nodes = nodes
+    return try await call(CoordinatorMethods.canStop, request)
+  }
+
+  fileprivate func state(of node: UInt64) throws -> NodeState? {
+    try coordinator.namespace.view().node(NodeID(rawValue: node))?.state
+  }
+}
+
+@Suite(.timeLimit(.minutes(1)))
+struct NodeCallTests {
+  @Test func `an operator's decision is durable when it is answered, and shows in the list`() async throws {
+    try await CoordinatorScene.run { scene in
+      _ = try await scene.join(4)
+      #expect(try await scene.change(1, .drain).state == .draining)
+      #expect(try scene.state(of: 1) == .draining)
+      #expect(try await scene.change(1, .drain).state == .draining, "asking again changes nothing")
+      #expect(try await scene.change(2, .maintenance).state == .maintenance)
+      #expect(try await scene.change(1, .activate).state == .up)
+      #expect(try scene.state(of: 1) == .active)
+      #expect(try await scene.change(3, .remove).state == .removed)
+      let nodes = try await scene.call(CoordinatorMethods.listNodes, WireListNodesRequest()).nodes
+      #expect(nodes.map(\.state) == [.up, .maintenance, .removed, .up])
+      let again = await #expect(throws: DFSError.self) { try await scene.change(3, .activate) }
+      #expect(again?.code == .failedPrecondition)
+    }
+  }
+
+  @Test func `a draining node tells that it can not be removed while it has slots`() async throws {
+    try await CoordinatorScene.run { scene in
+      let nodes = try await scene.join(4)
+      try await ScriptedUpload.put("/a", by: nodes, at: scene)
+      #expect(try await scene.change(1, .drain).drainSlotsLeft > 0)
+      let refusal = await #expect(throws: DFSError.self) { try await scene.change(1, .remove) }
+      #expect(refusal?.code == .failedPrecondition && refusal?.message.contains("--force") == true)
+      #expect(try await scene.change(1, .remove, force: true).state == .removed)
+    }
+  }
+
+  @Test func `can-stop looks at the groups that would be left`() async throws {
+    try await CoordinatorScene.run { scene in
+      let nodes = try await scene.join(3)
+      try await ScriptedUpload.put("/a", by: nodes, at: scene)
+      let one = try await scene.canStop([2])
+      #expect(one.canStop && one.reason.isEmpty)
+      let two = try await scene.canStop([2, 3])
+      #expect(!two.canStop && two.groupsUnwritable > 0 && two.groupsUnreadable == 0 && !two.reason.isEmpty)
+      #expect(try await scene.canStop([1, 2, 3]).groupsUnreadable > 0)
+    }
+  }
+
+  @Test func `requests about nothing, strangers and unknown actions are refused`() async throws {
+    try await CoordinatorScene.run { scene in
+      _ = try await scene.join(1)
+      for (call, code) in [
+        ({ _ = try await scene.canStop([]) }, DFSError.Code.invalidArgument),
+        ({ _ = try await scene.canStop([1, 9]) }, .notFound),
+        ({ _ = try await scene.change(9, .drain) }, .notFound),
+        ({ _ = try await scene.change(1, .unspecified) }, .invalidArgument),
+        ({ _ = try await scene.change(1, .UNRECOGNIZED(77)) }, .unimplemented),
+      ] as [(() async throws -> Void, DFSError.Code)] {
+        let refusal = await #expect(throws: DFSError.self) { try await call() }
+        #expect(refusal?.code == code)
+      }
+    }
+  }
+}
