@@ -71,7 +71,7 @@ func dependencies(_ uses: [String], _ packages: [String]) -> [Target.Dependency]
 
 /// Tests beside the modules of the same name, and those that need several: whole roles in one process
 /// (`ClusterTests`), the deciding structs under simulated time and failures (`SimulationTests`), real processes
-/// (`EndToEndTests`), foreign clients (`InteropTests`), the repository itself.
+/// (`EndToEndTests`), those under attack (`ChaosTests`), foreign clients (`InteropTests`), the repository itself.
 let tests: [(name: String, uses: [String], packages: [String])] =
   modules.map { ($0.name + "Tests", [$0.name, "TestSupport"] + $0.uses, $0.packages) } + [
     ("RepositoryTests", ["TestSupport"], []),
@@ -82,6 +82,9 @@ let tests: [(name: String, uses: [String], packages: [String])] =
      ["DFSCoordinator", "DFSDataNode", "DFSMetadata", "DFSChunkStore", "DFSKeyValue", "DFSWire", "DFSCrypto",
       "DFSCore", "TestSupport"], ["Logging"]),
     ("EndToEndTests", ["DFSClient", "DFSCore", "TestSupport"], []),
+    ("ChaosTests",
+     ["DFSClient", "DFSWire", "DFSRPC", "DFSTransport", "DFSObservability", "DFSCore", "TestSupport"],
+     ["Logging"]),
   ]
 
 let libraries: [Target] = [

@@ -23,7 +23,7 @@ struct LayoutTests {
 
   @Test func `every script is there, is executable, stops at the first error and parses`() async throws {
     let scripts = try scripts()
-    for name in ["setup", "test", "quickstart", "dev-cluster", "generate-protos"] {
+    for name in ["setup", "test", "quickstart", "dev-cluster", "chaos", "generate-protos"] {
       #expect(scripts.contains("Scripts/\(name)"))
     }
     for script in scripts {
@@ -43,7 +43,7 @@ struct LayoutTests {
     #expect(run.status == 0, "\(run.output)")
   }
 
-  @Test(arguments: ["setup", "test", "quickstart", "dev-cluster"])
+  @Test(arguments: ["setup", "test", "quickstart", "dev-cluster", "chaos"])
   func `a script explains itself`(name: String) async throws {
     let run = try await ProgramRun.run("\(Repository.root)/Scripts/\(name)", ["--help"])
     #expect(run.status == 0 && run.output.hasPrefix(name), "\(run.output)\(run.errors)")

@@ -23,6 +23,8 @@ package actor ProcessCluster {
     package var datanodeWrappers: [Int: [String]] = [:]
     /// Runs everything, clients too, in a network namespace of its own, where packets may be dropped.
     package var isolated = false
+    /// The user that a datanode runs as; its data directory must be that user's. Such a node can be cut off.
+    package var users: [Int: Int] = [:]
     package init() {}
     package init(datanodes: Int) { self.datanodes = datanodes }
   }
@@ -57,16 +59,21 @@ package actor ProcessCluster {
     try await waitForNodes(settings.datanodes)
   }
 
-  package func startCoordinator() throws {
+  /// `wrapper` runs it this time, inside of the settings'.
+  package func startCoordinator(wrapper: [String] = []) throws {
     coordinator = try launch(
-      "coordinator", [],
+      "coordinator", wrapper,
       ["coordinator", "--listen", coordinatorAddress, "--data", coordinatorDirectory]
         + settings.coordinatorArguments)
   }
 
-  package func startDatanode(_ number: Int) throws {
+  /// `wrapper` stands for the one of the settings this time.
+  package func startDatanode(_ number: Int, wrapper: [String]? = nil) throws {
+    let user = settings.users[number].map {
+      ["/usr/bin/setpriv", "--reuid", "\($0)", "--regid", "\($0)", "--clear-groups"]
+    }
     datanodes[number] = try launch(
-      "datanode-\(number)", settings.datanodeWrappers[number] ?? [],
+      "datanode-\(number)", (user ?? []) + (wrapper ?? settings.datanodeWrappers[number] ?? []),
       [
         "datanode", "--listen", "127.0.0.1:\(datanodePorts[number])", "--data",
         dataDirectory(ofDatanode: number),
@@ -101,6 +108,33 @@ package actor ProcessCluster {
     _ = try await datanode?.exit(within: .seconds(10))
   }
 
+  /// Asks the coordinator alone to stop and returns its exit status.
+  package func stopCoordinator() async throws -> Int32? {
+    coordinator?.signal(SIGTERM)
+    defer { coordinator = nil }
+    return try await coordinator?.exit(within: .seconds(40))
+  }
+
+  /// Asks one datanode to stop and returns its exit status.
+  package func stopDatanode(_ number: Int) async throws -> Int32? {
+    let datanode = datanodes.removeValue(forKey: number)
+    datanode?.signal(SIGTERM)
+    return try await datanode?.exit(within: .seconds(40))
+  }
+
+  /// The exit status of a server that ends by itself.
+  package func exitOfCoordinator(within limit: Duration) async throws -> Int32? {
+    defer { coordinator = nil }
+    return try await coordinator?.exit(within: limit)
+  }
+  package func exitOfDatanode(_ number: Int, within limit: Duration) async throws -> Int32? {
+    try await datanodes.removeValue(forKey: number)?.exit(within: limit)
+  }
+
+  /// Whether the process still runs.
+  package func isRunning(_ number: Int) -> Bool { datanodes[number]?.isRunning ?? false }
+  package var isCoordinatorRunning: Bool { coordinator?.isRunning ?? false }
+
   /// Kills every process at the same moment.
   package func killAll() async throws {
     let all = [coordinator].compactMap { $0 } + datanodes.values
@@ -123,9 +157,9 @@ package actor ProcessCluster {
     return statuses
   }
 
-  /// Waits until `count` datanodes are up. Throws when that takes longer than 30 s.
-  package func waitForNodes(_ count: Int) async throws {
-    let end = ContinuousClock.now.advanced(by: .seconds(30))
+  /// Waits until `count` datanodes are up. Throws when that takes longer than `limit`.
+  package func waitForNodes(_ count: Int, limit: Duration = .seconds(30)) async throws {
+    let end = ContinuousClock.now.advanced(by: limit)
     var last = ""
     while ContinuousClock.now < end {
       let run = try await dfsd(["status", "--json"], limit: .seconds(20))
@@ -167,6 +201,34 @@ package actor ProcessCluster {
     try await namespace.cutOff(user: user)
   }
 
+  /// What a datanode is cut off from.
+  package enum Cut: String, Sendable, CaseIterable {
+    case everybody, coordinator, peers
+  }
+
+  /// Drops what the datanode sends to these, on an isolated cluster where it has a user of its own; all other
+  /// cuts end.
+  package nonisolated func cut(_ number: Int, from others: Cut) async throws {
+    guard let namespace, let user = settings.users[number] else {
+      preconditionFailure("only a node of an isolated cluster with a user of its own can be cut off")
+    }
+    let ports: [Int]? =
+      switch others {
+      case .everybody: nil
+      case .coordinator: [coordinatorPort]
+      case .peers: datanodePorts
+      }
+    try await namespace.cutOff(user: user, fromPorts: ports)
+  }
+
+  /// Runs `body` on a thread inside of the cluster's network: threads that it starts are there, too.
+  package nonisolated func inside<Result: Sendable>(
+    _ body: @escaping @Sendable () throws -> Result
+  ) async throws -> Result {
+    guard let namespace else { return try body() }
+    return try await namespace.inside(body)
+  }
+
   /// The object that `dfsd status --json` prints.
   package nonisolated func status() async throws -> [String: Any] {
     let run = try await dfsd(["status", "--json"], limit: .seconds(30))
@@ -176,11 +238,24 @@ package actor ProcessCluster {
 
   /// The last lines of every log, for the message of a failed test.
   package nonisolated func logs(lines: Int = 15) -> String {
-    let names = (try? FileManager.default.contentsOfDirectory(atPath: directory.path)) ?? []
-    return names.filter { $0.hasSuffix(".log") }.sorted().map { name in
+    logNames.map { name in
       let text = (try? String(contentsOfFile: "\(directory.path)/\(name)", encoding: .utf8)) ?? ""
       return "--- \(name)\n" + text.split(separator: "\n").suffix(lines).joined(separator: "\n")
     }.joined(separator: "\n")
+  }
+
+  private nonisolated var logNames: [String] {
+    let names = (try? FileManager.default.contentsOfDirectory(atPath: directory.path)) ?? []
+    return names.filter { $0.hasSuffix(".log") }.sorted()
+  }
+
+  /// Copies every log to `target`, where it outlives the value.
+  package nonisolated func keepLogs(in target: String) throws {
+    try FileManager.default.createDirectory(atPath: target, withIntermediateDirectories: true)
+    for name in logNames {
+      try? FileManager.default.removeItem(atPath: "\(target)/\(name)")
+      try FileManager.default.copyItem(atPath: "\(directory.path)/\(name)", toPath: "\(target)/\(name)")
+    }
   }
 }
 
