@@ -7,7 +7,7 @@ struct MeasuredProcess: Hashable, Sendable {
   var pid: Int32
 }
 
-/// One coordinator and three datanodes as processes of this very program, in a directory of their own that
+/// One coordinator and some datanodes as processes of this very program, in a directory of their own that
 /// goes away with them.
 final class BenchCluster {
   let address: String
@@ -15,8 +15,9 @@ final class BenchCluster {
   private let directory: String
   private let running: [Process]
 
-  /// Starts everything below `parent`; the servers' logs lie there too until `stop()`.
-  init(in parent: String, datanodes: Int) throws {
+  /// Starts everything below `parent`; the servers' logs lie there too until `stop()`. `settings` are for the
+  /// coordinator, as `--set` takes them.
+  init(in parent: String, datanodes: Int, settings: [String] = []) throws {
     directory = parent + "/dfs-bench-\(ProcessInfo.processInfo.processIdentifier)"
     try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
     let ports = try Self.freePorts(datanodes + 1)
@@ -43,7 +44,8 @@ final class BenchCluster {
     do {
       try launch(
         "coordinator", "coordinator",
-        ["coordinator", "--listen", coordinator, "--data", directory + "/coordinator"])
+        ["coordinator", "--listen", coordinator, "--data", directory + "/coordinator"]
+          + settings.flatMap { ["--set", $0] })
       for number in 1...datanodes {
         try launch(
           "datanode", "datanode-\(number)",
@@ -58,6 +60,13 @@ final class BenchCluster {
     }
     self.running = running
     self.processes = processes
+  }
+
+  /// Ends the last datanode as a power cut would.
+  func killLastDatanode() {
+    guard let last = running.last, last.isRunning else { return }
+    kill(last.processIdentifier, SIGKILL)
+    last.waitUntilExit()
   }
 
   /// Stops every process, then removes the directory.

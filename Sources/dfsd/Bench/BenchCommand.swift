@@ -17,7 +17,9 @@ struct BenchCommand: AsyncParsableCommand {
         dfsd bench --directory /mnt/disk --json > figures.json
         dfsd bench --only "4 KiB" --divide 10
         dfsd bench --coordinators 127.0.0.1:7400
-      """)
+        dfsd bench repair
+      """,
+    subcommands: [BenchRepairCommand.self])
 
   @Option(
     help: ArgumentHelp("Measure this running cluster.", valueName: "host:port,…"))
