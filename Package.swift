@@ -24,8 +24,8 @@ let modules: [(name: String, uses: [String], packages: [String])] = [
     "DFSCore"],
    ["NIO", "Collections", "Logging", "Metrics", "ServiceLifecycle"]),
   ("DFSCoordinator",
-   ["DFSMetadata", "DFSKeyValue", "DFSWire", "DFSRPC", "DFSTransport", "DFSCrypto", "DFSJobs", "DFSObservability",
-    "DFSCore"],
+   ["DFSMetadata", "DFSKeyValue", "DFSWire", "DFSRPC", "DFSTransport", "DFSCodec", "DFSCrypto", "DFSJobs",
+    "DFSObservability", "DFSCore"],
    ["NIO", "Collections", "Logging", "Metrics", "ServiceLifecycle"]),
 ]
 

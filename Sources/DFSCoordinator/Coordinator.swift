@@ -15,6 +15,7 @@ package struct Coordinator: Sendable {
   package let health: HealthService
   package let channels: NodeChannels
   package let jobs: JobRunner
+  package let copies: MetadataCopies
   /// The coordinator's methods, health and reflection.
   package let router: RPCRouter
 
@@ -49,6 +50,9 @@ package struct Coordinator: Sendable {
     service.register(in: &router)
     health.register(in: &router)
     try router.addReflection(of: [ProtocolDescriptors.fileDescriptorSet])
+    let copies = MetadataCopies(
+      namespace: namespace, cluster: cluster, board: service.copies, channels: channels, disk: disk,
+      logger: logger)
     jobs = JobRunner(
       jobs: [
         WatchNodes(service: service),
@@ -57,10 +61,13 @@ package struct Coordinator: Sendable {
           namespace: namespace, cluster: cluster, channels: channels, disk: disk, logger: logger),
         VerifyReports(cluster: cluster, reports: service.reports, channels: channels, logger: logger),
         CountDegraded(namespace: namespace, cluster: cluster, disk: disk),
+        CopyMetadata(
+          copies: copies, wanted: configuration.metadataCopies, age: { service.now() - service.startedAt }),
       ], clock: JobClock(ContinuousClock()), logger: logger)
     let namespace = namespace
     ClusterJobs(own: jobs, cluster: cluster, channels: channels, epoch: { namespace.epoch })
       .register(in: &router)
+    self.copies = copies
     self.service = service
     self.channels = channels
     self.health = health

@@ -20,6 +20,8 @@ package struct CoordinatorConfiguration: Sendable {
   package var cache = ByteCount.mib(32)
   /// Threads for calls that wait for the disk.
   package var diskThreads = 8
+  /// Datanodes that keep a copy of the metadata.
+  package var metadataCopies = 2
   /// How long running calls may go on when it stops.
   package var drainGrace = Duration.seconds(10)
   /// Version of the program, as `status` shows it.

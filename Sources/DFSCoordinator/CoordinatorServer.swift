@@ -132,6 +132,10 @@ package final class CoordinatorServer: Service {
         return nil
       }
       group.addTask {
+        await coordinator.copies.run()
+        return nil
+      }
+      group.addTask {
         await withGracefulShutdownHandler {
           for await _ in self.stops { break }
         } onGracefulShutdown: {

@@ -11,6 +11,8 @@ package enum MetricNames {
   package static let coordinatorReapedBytesTotal = "dfs_coordinator_reaped_bytes_total"
   package static let coordinatorRefusedReceiptsTotal = "dfs_coordinator_refused_receipts_total"
   package static let coordinatorBadReplicasTotal = "dfs_coordinator_bad_replicas_total"
+  package static let coordinatorMetadataCopiesTotal = "dfs_coordinator_metadata_copies_total"
+  package static let coordinatorMetadataLagSeconds = "dfs_coordinator_metadata_lag_seconds"
 
   // Datanode
   package static let datanodeReceivedBytes = "dfs_datanode_received_bytes"

@@ -36,6 +36,20 @@ extension CoordinatorService {
     response.chunksAtRisk = health.chunksAtRisk
     response.badReplicas = health.badReplicas
     response.warnings = health.warnings(policy: configuration.policy)
+    response.metadataCopies = copies.copies.map { WireMetadataCopy($0) }
+    response.warnings += copies.warnings(
+      wanted: configuration.metadataCopies, nodes: cluster.withState { $0.membership.present.count })
     return response
+  }
+}
+
+extension WireMetadataCopy {
+  init(_ copy: CopyBoard.Copy) {
+    self.init()
+    node = copy.node.rawValue
+    round = copy.mark?.round ?? 0
+    lagRounds = copy.lagRounds
+    lagMs = UInt64(copy.lag.milliseconds)
+    complete = copy.isComplete
   }
 }

@@ -17,6 +17,7 @@ package final class CoordinatorService: Sendable {
   let groups: GroupKeeper
   let registrar: NodeRegistrar
   let reports: ReplicaReports
+  let copies: CopyBoard
   let disk: BlockingThreads
   let configuration: CoordinatorConfiguration
   let logger: Logger
@@ -43,6 +44,7 @@ package final class CoordinatorService: Sendable {
       age: { now() - startedAt }, clock: clock, logger: logger)
     registrar = NodeRegistrar(namespace: namespace, cluster: cluster, logger: logger)
     reports = ReplicaReports()
+    copies = CopyBoard(namespace: namespace)
   }
 
   /// Ends each heartbeat stream with its next answer, so that a drain need not wait for them.

@@ -5,7 +5,8 @@ package import DFSKeyValue
 package struct StandaloneLedger: Ledger {
   package let limits: LedgerLimits
 
-  package init(limits: LedgerLimits = LedgerLimits(operations: 4096, bytes: .mib(8))) { self.limits = limits }
+  /// A batch must fit into one message to the datanodes that keep a copy, which has at most 4 MiB.
+  package init(limits: LedgerLimits = LedgerLimits(operations: 4096, bytes: .mib(3))) { self.limits = limits }
 
   package func catchUp(_ store: any OrderedStore) throws {}
 
