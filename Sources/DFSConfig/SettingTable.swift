@@ -38,7 +38,7 @@ package enum SettingTable {
   private static let transport: [SettingKey] = [
     SettingKey("transport.loops", .count(0...256), "0", "Event loops; 0 takes one per core"),
     SettingKey(
-      "transport.max_message", .bytes(.kib(64)...(.mib(64))), "4 MiB",
+      "transport.max_message", .bytes(.mib(4)...(.mib(64))), "4 MiB",
       "The largest message of a control call; chunk data is cut into smaller messages anyway"),
     SettingKey(
       "transport.stream_window", .bytes(.kib(64)...(.gib(1))), "4 MiB",
@@ -107,6 +107,9 @@ package enum SettingTable {
     SettingKey(
       "coordinator.result_retention", .duration(.seconds(3600)...(.seconds(2_592_000))), "2h",
       "How long the result of a change is remembered for a client that asks again"),
+    SettingKey(
+      "coordinator.metadata_copies", .count(0...16), "2",
+      "Datanodes that keep a copy of the metadata, so that the coordinator's disk may be lost; 0 keeps none"),
     SettingKey(
       "coordinator.queue_limit", .count(16...1_000_000), "4096",
       "Changes that may wait for a round; more are refused until some are done"),

@@ -200,6 +200,7 @@ extension CoordinatorSettings {
     snapshotLimit = reader.count("coordinator.snapshot_limit")
     reapGrace = reader.duration("coordinator.reap_grace")
     resultRetention = reader.duration("coordinator.result_retention")
+    metadataCopies = reader.count("coordinator.metadata_copies")
     queueLimit = reader.count("coordinator.queue_limit")
     cache = reader.bytes("coordinator.cache")
     diskThreads = reader.count("coordinator.disk_threads")

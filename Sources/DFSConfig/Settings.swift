@@ -62,6 +62,7 @@ package struct CoordinatorSettings: Sendable, Equatable {
   package var snapshotLimit: Int
   package var reapGrace: Duration
   package var resultRetention: Duration
+  package var metadataCopies: Int
   package var queueLimit: Int
   package var cache: ByteCount
   package var diskThreads: Int

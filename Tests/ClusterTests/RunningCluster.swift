@@ -138,6 +138,30 @@ final class RunningCluster: Sendable {
     try await finish(server)
   }
 
+  /// One call to the coordinator, as it is on the wire.
+  func coordinatorCall<Request, Response>(
+    _ method: UnaryMethod<Request, Response>, _ request: Request
+  ) async throws -> Response {
+    var configuration = RPCChannel.Configuration()
+    configuration.security = security?.client
+    let channel = RPCChannel(
+      endpoints: [try address], configuration: configuration, loops: loops, logger: logger)
+    do {
+      let response = try await channel.call(
+        method, request, options: CallOptions(timeout: .seconds(20), waitForReady: true))
+      await channel.close()
+      return response
+    } catch {
+      await channel.close()
+      throw error
+    }
+  }
+
+  /// The number of a datanode that runs.
+  func number(of node: NodeID) -> Int? {
+    roles.withLockedValue { $0.nodes.first { $0.value.identity == node }?.key }
+  }
+
   func stopDatanode(_ number: Int) async throws {
     guard let server = roles.withLockedValue({ $0.nodes.removeValue(forKey: number) }) else { return }
     server.stop()

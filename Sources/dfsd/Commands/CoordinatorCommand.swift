@@ -45,6 +45,7 @@ extension CoordinatorConfiguration {
     namespace.outcomeRetention = coordinator.resultRetention
     namespace.listSnapshotLifetime = coordinator.snapshotLifetime
     namespace.listSnapshots = coordinator.snapshotLimit
+    metadataCopies = coordinator.metadataCopies
     namespace.waitingMutations = coordinator.queueLimit
     policy = PlacementPolicy(replicas: UInt8(coordinator.replicas))
     membership.downAfter = coordinator.downAfter
