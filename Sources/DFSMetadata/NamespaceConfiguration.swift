@@ -9,6 +9,8 @@ package struct NamespaceConfiguration: Sendable {
   package var pinDuration: Duration = .seconds(60)
   /// How long a condemned version stays: longer than a lookup is valid and than a standby may lag.
   package var reapGrace: Duration = .seconds(120)
+  /// How long what was removed or replaced can be had back; zero for not at all.
+  package var trashRetention: Duration = .seconds(24 * 3600)
   /// How long the results of mutations are kept at least; in whole hours.
   package var outcomeRetention: Duration = .seconds(2 * 3600)
   package var listSnapshotLifetime: Duration = .seconds(300)

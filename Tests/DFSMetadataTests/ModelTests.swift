@@ -45,6 +45,47 @@ import Testing
     }
   }
 
+  /// One random operation on both that puts nothing into the trash but may take something out; the outcomes.
+  private func stepOfTrash(
+    _ cluster: TestCluster, _ model: inout NamespaceModel, _ random: inout SeededGenerator
+  ) async throws -> (is: DFSError.Code?, should: DFSError.Code?) {
+    let namespace = cluster.namespace
+    let known = try cluster.trash().randomElement(using: &random)
+    let deletion = known?.deletion ?? DeletionID(expiry: 1, serial: 1)
+    switch Int.random(in: 0...2, using: &random) {
+    case 0:
+      let isPurged = try await cluster.purge(deletion)
+      return model.purge(deletion) == isPurged ? (nil, nil) : (.internal, nil)
+    case 1:
+      let target = path(&random)
+      let undelete = Undelete(deletion: deletion, target: target)
+      return (await code { try await namespace.mutate(undelete) }, model.undelete(deletion, to: target))
+    default:
+      let undelete = Undelete(deletion: deletion)
+      let outcome = await code { try await namespace.mutate(undelete) }
+      guard let place = known?.path, let directory = place.parent else { return (outcome, .notFound) }
+      guard model.node(directory) == .directory else { return (outcome, .failedPrecondition) }
+      return (outcome, model.undelete(deletion, to: place))
+    }
+  }
+
+  /// The same for any operation. What it removes or replaces is in the trash of both.
+  private func stepWithTrash(
+    _ cluster: TestCluster, _ model: inout NamespaceModel, _ random: inout SeededGenerator
+  ) async throws -> (is: DFSError.Code?, should: DFSError.Code?) {
+    guard cluster.configuration.trashRetention > .zero else {
+      return try await step(cluster, &model, &random)
+    }
+    if Int.random(in: 0...4, using: &random) == 0 { return try await stepOfTrash(cluster, &model, &random) }
+    let before = model
+    let outcomes = try await step(cluster, &model, &random)
+    if let entry = try cluster.trash().last, model.trash[entry.deletion] == nil {
+      // An empty directory that another one replaces is nothing to have back.
+      model.discard(before.subtree(entry.path), as: entry.deletion)
+    }
+    return outcomes
+  }
+
   private func upload(_ cluster: TestCluster, _ path: RemotePath, _ id: RequestID) async -> DFSError.Code? {
     await code {
       let begin = BeginUpload(
@@ -66,6 +107,7 @@ import Testing
       (request.after, request.snapshot) = (next.after, next.snapshot)
     }
     try #require(entries.map(\.path) == model.paths, "seed \(seed)")
+    try #require(Set(cluster.trash(limit: 9).map(\.deletion)) == Set(model.trash.keys), "seed \(seed)")
     let view = try cluster.namespace.view()
     for entry in entries {
       let contents = try view.lookup(entry.path).contents
@@ -81,19 +123,25 @@ import Testing
     }
   }
 
-  @Test(arguments: Engine.allCases)
-  func `random operations do what a dictionary does, across restarts`(engine: Engine) async throws {
+  @Test(arguments: Engine.allCases, [Duration.zero, .seconds(2 * 3600)])
+  func `random operations do what a dictionary does, with and without a trash, across restarts`(
+    engine: Engine, retention: Duration
+  ) async throws {
     var random = SeededGenerator()
     print("seed \(random.seed)")
-    let cluster = try TestCluster(engine, seed: random.next())
+    let cluster = try TestCluster(engine, seed: random.next()) { $0.trashRetention = retention }
     try await cluster.form(groups: 3)
     var model = NamespaceModel()
     for number in 1...1500 {
-      let (outcome, expected) = try await step(cluster, &model, &random)
+      let (outcome, expected) = try await stepWithTrash(cluster, &model, &random)
       try #require(outcome == expected, "seed \(random.seed), step \(number)")
       if number % 50 == 0 { try compare(cluster, model, random.seed) }
       if number % 200 == 0 {
         cluster.clock.advance(by: .seconds(1900))
+        for entry in try cluster.trash() where entry.expires <= cluster.namespace.time {
+          #expect(model.purge(entry.deletion))
+        }
+        try await cluster.purgeExpired()
         try await cluster.reapAll()
       }
       if number % 300 == 0 {
@@ -106,8 +154,9 @@ import Testing
     for path in model.paths where path.components.count == 1 {
       try await cluster.namespace.mutate(Remove(path: path, scope: .tree))
     }
+    for entry in try cluster.trash() { try await cluster.purge(entry.deletion) }
     try await cluster.reapAfterGrace()
-    for letter in ["e", "c", "k", "x", "u"] { #expect(try cluster.count(Character(letter)) == 0) }
+    for letter in ["e", "c", "k", "x", "u", "t"] { #expect(try cluster.count(Character(letter)) == 0) }
     #expect(try cluster.count("i") == 1)
     let counts = cluster.namespace.counts
     #expect(counts.files == 0 && counts.directories == 1 && counts.chunks == 0 && counts.bytes == .zero)

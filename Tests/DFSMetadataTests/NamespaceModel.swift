@@ -12,6 +12,8 @@ struct NamespaceModel {
 
   /// Without `/`.
   private(set) var nodes: [RemotePath: Node] = [:]
+  /// What was removed or replaced and not purged since, by deletion; `/` is the thing itself.
+  private(set) var trash: [DeletionID: [RemotePath: Node]] = [:]
 
   var files: Int { nodes.values.count { $0 != .directory } }
   /// In the order of a recursive listing.
@@ -61,6 +63,30 @@ struct NamespaceModel {
     nodes[path] = .directory
     return nil
   }
+
+  /// What lies at and below `path`, as it is kept in the trash.
+  func subtree(_ path: RemotePath) -> [RemotePath: Node] {
+    var tree: [RemotePath: Node] = [:]
+    for (below, node) in nodes where below.starts(with: path) {
+      tree[RemotePath(components: Array(below.components.dropFirst(path.components.count)))] = node
+    }
+    return tree
+  }
+
+  mutating func discard(_ tree: [RemotePath: Node], as deletion: DeletionID) { trash[deletion] = tree }
+
+  mutating func undelete(_ deletion: DeletionID, to target: RemotePath) -> DFSError.Code? {
+    guard let tree = trash[deletion] else { return .notFound }
+    if target.isRoot { return .alreadyExists }
+    if let trouble = trouble(target) { return trouble }
+    if nodes[target] != nil { return .alreadyExists }
+    for (path, node) in tree { nodes[RemotePath(components: target.components + path.components)] = node }
+    trash[deletion] = nil
+    return nil
+  }
+
+  /// Whether it was there.
+  mutating func purge(_ deletion: DeletionID) -> Bool { trash.removeValue(forKey: deletion) != nil }
 
   mutating func remove(_ path: RemotePath, tree: Bool) -> DFSError.Code? {
     if path.isRoot { return .invalidArgument }

@@ -26,7 +26,7 @@ struct RecordSample {
       RecordSample(make.upload()), RecordSample(make.page()), RecordSample(make.condemned()),
       RecordSample(make.outcome()), RecordSample(GroupRecord(make.group())),
       RecordSample(NodeRecord(make.node())),
-      RecordSample(make.cluster()), RecordSample(make.state()),
+      RecordSample(make.cluster()), RecordSample(make.state()), RecordSample(make.trash()),
       RecordSample(RoundMark(term: make.random.next(), round: make.random.next())),
     ]
   }
@@ -137,6 +137,15 @@ struct RecordMaker {
       revision: revision())
   }
 
+  mutating func trash() -> TrashRecord {
+    let kinds: [TrashRecord.Kind] = [.file, .emptyDirectory, .tree]
+    return TrashRecord(
+      kind: kinds[number(0...2)], inode: inode(), cause: flag() ? .removed : .replaced,
+      place: DirectoryRecord.Place(parent: inode(), name: name()),
+      directory: RemotePath(components: (0..<number(0...90)).map { _ in name() }),
+      deleted: ClusterTime(rawValue: number(0...Int64.max)), length: length(), revision: revision())
+  }
+
   mutating func outcome() -> OutcomeRecord {
     OutcomeRecord(
       kind: OperationKind.allCases[number(0...(OperationKind.allCases.count - 1))],
@@ -188,6 +197,7 @@ struct RecordMaker {
     }
     record.counts.files = random.next()
     record.counts.bytes = length()
+    record.counts.trash = random.next()
     record.digest = StateDigest(high: random.next(), low: random.next())
     return record
   }

@@ -27,7 +27,10 @@ import Testing
   func `every operation answers a replay as it answered first, and changes nothing`(engine: Engine)
     async throws
   {
-    let cluster = try TestCluster(engine) { $0.reapGrace = .zero }
+    let cluster = try TestCluster(engine) {
+      $0.reapGrace = .zero
+      $0.trashRetention = .seconds(60)
+    }
     let namespace = { cluster.namespace }
     func path(_ text: String) -> RemotePath { cluster.path(text) }
     #expect(try await check(PutNode(node: cluster.node(1)), on: cluster, 1).isNew)
@@ -70,11 +73,19 @@ import Testing
         groups: [GroupID(rawValue: 0)])
     ).outcome.upload
     #expect(try await check(AbortUpload(upload: other, cause: .client), on: cluster, 14).isAborted)
-    let remove = Remove(path: path("/d"), scope: .tree)
-    #expect(try await check(remove, on: cluster, 15).kind == .directory)
+    let remove = Remove(path: path("/d/g"), scope: .fileOrEmptyDirectory)
+    let removed = try #require(try await check(remove, on: cluster, 15).deletion)
+    let undelete = Undelete(deletion: removed, target: path("/d/back"))
+    #expect(try await check(undelete, on: cluster, 16).path == path("/d/back"))
+    let tree = Remove(path: path("/d"), scope: .tree)
+    let deletion = try #require(try await check(tree, on: cluster, 17).deletion)
+    #expect(try await check(PurgeTrash(deletion: deletion), on: cluster, 18).isPurged)
+    let now = Remove(path: path("/top"), scope: .tree, disposal: .now)
+    try await cluster.mkdir("/top")
+    #expect(try await check(now, on: cluster, 19).deletion == nil)
     cluster.clock.advance(by: .seconds(100))
     let page = try #require(try namespace().nextCondemned())
-    _ = try await check(Reap(page: page), on: cluster, 16)
+    _ = try await check(Reap(page: page), on: cluster, 20)
     try await cluster.finish()
   }
 }

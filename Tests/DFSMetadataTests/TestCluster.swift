@@ -34,6 +34,8 @@ final class TestCluster {
     directory = engine == .rocksDB ? try TemporaryDirectory("dfs-metadata") : nil
     configuration.elapsed = { [clock] in clock.now.offset }
     configuration.wallTime = { Self.start }
+    // Most tests are about what comes after it.
+    configuration.trashRetention = .zero
     configure(&configuration)
     store = try Self.makeStore(directory)
     namespace = try Self.open(store, engine, service, configuration)
@@ -102,8 +104,43 @@ extension TestCluster {
   }
 
   @discardableResult
-  func remove(_ path: String, _ scope: Remove.Scope = .fileOrEmptyDirectory) async throws -> Remove.Outcome {
-    try await namespace.mutate(Remove(path: self.path(path), scope: scope)).outcome
+  func remove(
+    _ path: String, _ scope: Remove.Scope = .fileOrEmptyDirectory, _ disposal: Disposal = .trash
+  ) async throws -> Remove.Outcome {
+    try await namespace.mutate(Remove(path: self.path(path), scope: scope, disposal: disposal)).outcome
+  }
+
+  @discardableResult
+  func undelete(_ deletion: DeletionID, to target: String? = nil) async throws -> Undelete.Outcome {
+    try await namespace.mutate(Undelete(deletion: deletion, target: target.map { path($0) })).outcome
+  }
+
+  @discardableResult
+  func purge(_ deletion: DeletionID) async throws -> Bool {
+    try await namespace.mutate(PurgeTrash(deletion: deletion)).outcome.isPurged
+  }
+
+  /// Everything in the trash at or below a path.
+  func trash(_ path: String = "/", limit: Int = 1000) throws -> [TrashEntry] {
+    var entries: [TrashEntry] = []
+    var after: DeletionID?
+    repeat {
+      let page = try namespace.view().trash(below: self.path(path), after: after, limit: limit)
+      entries += page.entries
+      after = page.next
+    } while after != nil
+    return entries
+  }
+
+  /// Ends the time of what has expired, as the job does.
+  @discardableResult
+  func purgeExpired() async throws -> Int {
+    var purged = 0
+    while true {
+      let expired = try namespace.expiredTrash(limit: 7)
+      if expired.isEmpty { return purged }
+      for deletion in expired where try await purge(deletion) { purged += 1 }
+    }
   }
 
   @discardableResult

@@ -33,6 +33,8 @@ package enum OperationKind: UInt8, Sendable, CaseIterable {
   case putNode = 11
   case changeGroups = 12
   case reap = 13
+  case undelete = 20
+  case purgeTrash = 21
   case markBehind = 30
   case condemnOrphans = 40
   case releaseHold = 60

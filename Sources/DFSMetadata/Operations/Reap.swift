@@ -109,7 +109,10 @@ extension Reap {
     case .directory:
       try transaction.condemn(
         entry.inode, CondemnedRecord(kind: .tree, revision: transaction.revision), notBefore: now)
-    case .file: try transaction.retire(version: entry.inode, notBefore: now)
+    case .file:
+      let file = try transaction.file(entry.inode)
+      transaction.uncount(file)
+      try transaction.discard(version: entry.inode, file, notBefore: now)
     }
   }
 }

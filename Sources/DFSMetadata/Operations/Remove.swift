@@ -1,7 +1,7 @@
 package import DFSCore
 
 /// Removes a name: a file, an empty directory, or with `.tree` a directory with everything beneath it. A tree
-/// is detached in one step, whatever its size, and reaped afterwards.
+/// is detached in one step, whatever its size. What it was goes to the trash, or, `now`, to the reaper.
 package struct Remove: Mutation {
   package enum Scope: UInt8, Sendable, Hashable {
     case fileOrEmptyDirectory = 1
@@ -10,16 +10,22 @@ package struct Remove: Mutation {
   package struct Outcome: Sendable, Hashable {
     package var inode: InodeID
     package var kind: EntryKind
+    /// For `Undelete`; `nil` when nothing went to the trash.
+    package var deletion: DeletionID?
   }
 
   package var path: RemotePath
   package var scope: Scope
   package var precondition: WritePrecondition
+  package var disposal: Disposal
 
-  package init(path: RemotePath, scope: Scope, precondition: WritePrecondition = .none) {
+  package init(
+    path: RemotePath, scope: Scope, precondition: WritePrecondition = .none, disposal: Disposal = .trash
+  ) {
     self.path = path
     self.scope = scope
     self.precondition = precondition
+    self.disposal = disposal
   }
 }
 
@@ -30,15 +36,21 @@ extension Remove {
     writer.path(path)
     writer.byte(scope.rawValue)
     writer.precondition(precondition)
+    // Absent where it changes nothing, so that requests of earlier programs keep their fingerprint.
+    if disposal == .now { writer.byte(disposal.rawValue) }
   }
 
   package static func encode(_ outcome: Outcome, to writer: inout RecordWriter) {
     writer.inode(outcome.inode)
     writer.byte(outcome.kind.rawValue)
+    writer.optional(outcome.deletion) { $0.deletion($1) }
   }
 
   package static func decodeOutcome(from reader: inout RecordReader) throws -> Outcome {
-    Outcome(inode: try reader.inode(), kind: try reader.choice())
+    var outcome = Outcome(inode: try reader.inode(), kind: try reader.choice())
+    // Results of earlier programs end here.
+    if reader.remaining > 0 { outcome.deletion = try reader.optional { try $0.deletion() } }
+    return outcome
   }
 
   package func execute(in transaction: inout Transaction) throws -> Outcome {
@@ -52,28 +64,23 @@ extension Remove {
     guard precondition != .ifAbsent else {
       throw DFSError(.invalidArgument, "a name that must be absent can not be removed")
     }
+    let place = DirectoryRecord.Place(parent: try transaction.parent(of: path), name: name)
+    let directory = path.parent ?? .root
+    var outcome = Outcome(inode: entry.inode, kind: entry.kind)
     switch entry.kind {
-    case .file: try transaction.retire(version: entry.inode)
-    case .directory: try removeDirectory(entry.inode, in: &transaction)
+    case .file:
+      outcome.deletion = try transaction.retire(
+        version: entry.inode, at: place, in: directory, .removed, disposal)
+    case .directory:
+      guard try scope == .tree || transaction.isEmpty(entry.inode) else {
+        throw DFSError(
+          .failedPrecondition, "\(path) is a directory that is not empty: remove it recursively (rm -r)",
+          metadata: ["path": path.description])
+      }
+      outcome.deletion = try transaction.retire(
+        directory: entry.inode, at: place, in: directory, disposal)
     }
-    try transaction.delete(Keys.entry(try transaction.parent(of: path), name))
-    return Outcome(inode: entry.inode, kind: entry.kind)
-  }
-
-  private func removeDirectory(_ inode: InodeID, in transaction: inout Transaction) throws {
-    if try transaction.isEmpty(inode) {
-      transaction.count { $0.directories -= min(1, $0.directories) }
-      return try transaction.delete(Keys.inode(inode))
-    }
-    guard scope == .tree else {
-      throw DFSError(
-        .failedPrecondition, "\(path) is a directory that is not empty: remove it recursively (rm -r)",
-        metadata: ["path": path.description])
-    }
-    // Without a place its chain reaches no root, so no commit, mkdir or rename can go beneath it any more.
-    var record = try transaction.directory(inode)
-    record.place = nil
-    try transaction.put(InodeRecord.directory(record), at: Keys.inode(inode))
-    try transaction.condemn(inode, .tree)
+    try transaction.delete(Keys.entry(place.parent, name))
+    return outcome
   }
 }

@@ -57,7 +57,10 @@ extension Rename {
     if source == target { return Outcome(inode: moved.inode, kind: moved.kind, replaced: nil) }
     if moved.kind == .directory { try transaction.checkReachesRoot(newParent, avoiding: moved.inode) }
     let replaced = try transaction.record(Keys.entry(newParent, newName), EntryRecord.self)
-    if let replaced { try give(way: replaced, to: moved, in: &transaction) }
+    if let replaced {
+      let place = DirectoryRecord.Place(parent: newParent, name: newName)
+      try give(way: replaced, at: place, to: moved, in: &transaction)
+    }
 
     try transaction.delete(Keys.entry(oldParent, oldName))
     try transaction.bind(newName, in: newParent, to: moved.inode, moved.kind)
@@ -70,15 +73,17 @@ extension Rename {
   }
 
   /// Makes the target's name free when the rules allow it.
-  private func give(way replaced: EntryRecord, to moved: EntryRecord, in transaction: inout Transaction)
-    throws
-  {
+  private func give(
+    way replaced: EntryRecord, at place: DirectoryRecord.Place, to moved: EntryRecord,
+    in transaction: inout Transaction
+  ) throws {
     func refuse(_ code: DFSError.Code, _ why: String) -> DFSError {
       DFSError(code, "\(target) \(why)", metadata: ["path": target.description])
     }
     guard existing == .replace else { throw refuse(.alreadyExists, "exists already") }
     switch (moved.kind, replaced.kind) {
-    case (.file, .file): try transaction.retire(version: replaced.inode)
+    case (.file, .file):
+      _ = try transaction.retire(version: replaced.inode, at: place, in: target.parent, .replaced)
     case (.file, .directory): throw refuse(.failedPrecondition, "is a directory: a file can not replace it")
     case (.directory, .file): throw refuse(.failedPrecondition, "is a file: a directory can not replace it")
     case (.directory, .directory):

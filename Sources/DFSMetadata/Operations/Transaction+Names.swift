@@ -54,23 +54,6 @@ extension Transaction {
       .failedPrecondition, "the directory is nested deeper than \(Limits.deepestWalk) directories")
   }
 
-  /// Takes a version out of the visible namespace: with chunks, it is condemned and stays readable for the
-  /// grace time and as long as it is pinned; without, it is gone. The one place where a trash comes between.
-  mutating func retire(version inode: InodeID) throws {
-    try retire(version: inode, notBefore: context.now + context.configuration.reapGrace)
-  }
-
-  mutating func retire(version inode: InodeID, notBefore: ClusterTime) throws {
-    let file = try file(inode)
-    count {
-      $0.files -= min(1, $0.files)
-      $0.chunks -= min(file.chunkCount, $0.chunks)
-      $0.bytes = max(.zero, $0.bytes - file.size)
-    }
-    guard file.chunkCount > 0 else { return try delete(Keys.inode(inode)) }
-    try condemn(inode, CondemnedRecord(kind: .version, revision: revision), notBefore: notBefore)
-  }
-
   /// Adds a record to what is to be reaped, once the grace time is over.
   mutating func condemn(_ inode: InodeID, _ kind: ReapPage.Kind, pages: UInt32 = 0) throws {
     let notBefore = context.now + context.configuration.reapGrace

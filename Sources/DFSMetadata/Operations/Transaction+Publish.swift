@@ -5,6 +5,8 @@ struct FilePlace {
   var parent: InodeID
   var name: FileName
   var existing: EntryRecord?
+  /// The path of the parent, where it is known.
+  var directory: RemotePath?
 }
 
 extension Transaction {
@@ -16,14 +18,18 @@ extension Transaction {
     let parent = try parent(of: path)
     let existing = try record(Keys.entry(parent, name), EntryRecord.self)
     try check(precondition, on: existing, path.description)
-    return FilePlace(parent: parent, name: name, existing: existing)
+    return FilePlace(parent: parent, name: name, existing: existing, directory: path.parent)
   }
 
   /// Makes a version visible: writes its record, points the name at it and retires what the name stood for.
   mutating func publish(
     _ file: FileRecord, as inode: InodeID, at place: FilePlace, replicas: UInt8, zones: UInt8
   ) throws -> WriteReceipt {
-    if let existing = place.existing { try retire(version: existing.inode) }
+    if let existing = place.existing {
+      _ = try retire(
+        version: existing.inode, at: DirectoryRecord.Place(parent: place.parent, name: place.name),
+        in: place.directory, .replaced)
+    }
     insert(InodeRecord.file(file), at: Keys.inode(inode))
     try bind(place.name, in: place.parent, to: inode, .file)
     count {

@@ -36,20 +36,7 @@ extension NamespaceView {
   /// The present path of a directory. Throws `.notFound` for one that hangs in no tree any more.
   package func path(of directory: InodeID) throws -> RemotePath {
     var source = self
-    var names: [FileName] = []
-    var inode = directory
-    while inode != .root {
-      guard names.count < Limits.deepestWalk,
-        case .directory(let record) = try source.record(Keys.inode(inode), InodeRecord.self),
-        let place = record.place
-      else {
-        throw DFSError(
-          .notFound, "the directory \(directory) was removed", metadata: ["inode": directory.description])
-      }
-      names.append(place.name)
-      inode = place.parent
-    }
-    return RemotePath(components: names.reversed())
+    return try source.path(ofDirectory: directory)
   }
 
   /// Where an upload to `path` would go: the parent must exist. For the choice of groups before

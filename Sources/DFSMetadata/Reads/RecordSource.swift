@@ -40,6 +40,30 @@ extension RecordSource {
     return directory
   }
 
+  /// The present path of a directory; `nil` for one that hangs in no tree any more.
+  mutating func livingPath(ofDirectory directory: InodeID) throws -> RemotePath? {
+    var names: [FileName] = []
+    var inode = directory
+    while inode != .root {
+      guard names.count < Limits.deepestWalk,
+        case .directory(let record) = try record(Keys.inode(inode), InodeRecord.self),
+        let place = record.place
+      else { return nil }
+      names.append(place.name)
+      inode = place.parent
+    }
+    return RemotePath(components: names.reversed())
+  }
+
+  /// The same; throws `.notFound`.
+  mutating func path(ofDirectory directory: InodeID) throws -> RemotePath {
+    guard let path = try livingPath(ofDirectory: directory) else {
+      throw DFSError(
+        .notFound, "the directory \(directory) was removed", metadata: ["inode": directory.description])
+    }
+    return path
+  }
+
   /// The record of a directory that an entry names, or that is the root.
   mutating func directory(_ inode: InodeID) throws -> DirectoryRecord {
     guard case .directory(let record) = try record(Keys.inode(inode), InodeRecord.self) else {

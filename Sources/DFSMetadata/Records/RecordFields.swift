@@ -5,6 +5,10 @@ import DFSCore
 extension RecordWriter {
   mutating func inode(_ value: InodeID) { number(value.rawValue) }
   mutating func revision(_ value: Revision) { number(value.rawValue) }
+  mutating func deletion(_ value: DeletionID) {
+    fixed(value.expiry)
+    fixed(value.serial)
+  }
   mutating func node(_ value: NodeID) { fixed(value.rawValue) }
   mutating func group(_ value: GroupID) { number(value.rawValue) }
   mutating func name(_ value: FileName) { blob(value.bytes) }
@@ -79,12 +83,17 @@ extension RecordWriter {
 extension RecordReader {
   mutating func inode() throws -> InodeID { InodeID(rawValue: try number()) }
   mutating func revision() throws -> Revision { Revision(rawValue: try number()) }
+  mutating func deletion() throws -> DeletionID { DeletionID(expiry: try fixed(), serial: try fixed()) }
   mutating func node() throws -> NodeID { NodeID(rawValue: try fixed()) }
   mutating func group() throws -> GroupID { GroupID(rawValue: try number()) }
 
   mutating func name() throws -> FileName {
     let bytes = try blob(upTo: FileName.longest)
     do { return try FileName(bytes: bytes) } catch { throw corrupt("a name is not valid") }
+  }
+
+  mutating func path(upTo names: Int) throws -> RemotePath {
+    RemotePath(components: try (0..<(try count(upTo: names))).map { _ in try name() })
   }
 
   mutating func length() throws -> ByteCount {

@@ -27,6 +27,9 @@ struct StateRecord: StoredRecord, Hashable {
   }
 
   static let what: StaticString = "state"
+  /// Version 2 counts the trash.
+  static let version: UInt8 = 2
+  static let oldestVersion: UInt8 = 1
   static let mostHours = 1000
 
   init(time: ClusterTime) {
@@ -58,6 +61,7 @@ struct StateRecord: StoredRecord, Hashable {
     }
     writer.length(counts.bytes)
     writer.stateDigest(digest)
+    writer.number(counts.trash)
   }
 
   init(fieldsFrom reader: inout RecordReader) throws {
@@ -76,6 +80,7 @@ struct StateRecord: StoredRecord, Hashable {
     counts.openUploads = try reader.number()
     counts.bytes = try reader.length()
     digest = try reader.stateDigest()
+    if reader.recordVersion >= 2 { counts.trash = try reader.number() }
     guard !hours.isEmpty else { throw reader.corrupt("it remembers no hour") }
   }
 }

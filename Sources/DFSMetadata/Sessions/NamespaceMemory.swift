@@ -13,6 +13,8 @@ final class NamespaceMemory: Sendable {
     var isHeld = false
     /// Nothing condemned to go before this time is left, so a scan need not pass over what was reaped.
     var reapFloor = ClusterTime.zero
+    /// The same for what expires in the trash.
+    var trashFloor = ClusterTime.zero
   }
 
   private let contents: Mutex<Contents>

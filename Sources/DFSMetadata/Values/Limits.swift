@@ -32,6 +32,10 @@ package enum Limits {
   /// Orphans that one record condemns, and nodes that it names as their holders.
   package static let orphansPerRecord = 512
   package static let orphanHolders = 32
+  /// Bytes of the path that a record of the trash remembers; of a longer one, the last directories.
+  package static let trashPathBytes = 4096
+  /// Records that one page of the trash looks at, whatever its filter finds.
+  package static let trashScan = 10_000
   /// Entries of a listing's page.
   package static let listEntries = 1000
 }
