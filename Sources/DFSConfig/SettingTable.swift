@@ -102,8 +102,11 @@ package enum SettingTable {
     SettingKey(
       "coordinator.snapshot_limit", .count(1...10_000), "64", "How many listings may hold a revision at once"),
     SettingKey(
+      "coordinator.trash_retention", .duration(.zero...(.seconds(31_536_000))), "24h",
+      "How long what was removed or replaced can be had back with dfsd undelete; 0 for not at all"),
+    SettingKey(
       "coordinator.reap_grace", .duration(.zero...(.seconds(2_592_000))), "120s",
-      "Chunks of removed files are deleted from the disks not before this"),
+      "Chunks of what was removed, and has left the trash, are deleted from the disks not before this"),
     SettingKey(
       "coordinator.result_retention", .duration(.seconds(3600)...(.seconds(2_592_000))), "2h",
       "How long the result of a change is remembered for a client that asks again"),

@@ -198,6 +198,7 @@ extension CoordinatorSettings {
     pinLease = reader.duration("coordinator.pin_lease")
     snapshotLifetime = reader.duration("coordinator.snapshot_lifetime")
     snapshotLimit = reader.count("coordinator.snapshot_limit")
+    trashRetention = reader.duration("coordinator.trash_retention")
     reapGrace = reader.duration("coordinator.reap_grace")
     resultRetention = reader.duration("coordinator.result_retention")
     metadataCopies = reader.count("coordinator.metadata_copies")

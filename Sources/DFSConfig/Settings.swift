@@ -60,6 +60,7 @@ package struct CoordinatorSettings: Sendable, Equatable {
   package var pinLease: Duration
   package var snapshotLifetime: Duration
   package var snapshotLimit: Int
+  package var trashRetention: Duration
   package var reapGrace: Duration
   package var resultRetention: Duration
   package var metadataCopies: Int

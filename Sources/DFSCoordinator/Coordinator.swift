@@ -59,6 +59,7 @@ package struct Coordinator: Sendable {
         ExpireUploads(namespace: namespace, logger: logger),
         ReapCondemned(
           namespace: namespace, cluster: cluster, channels: channels, disk: disk, logger: logger),
+        PurgeExpired(namespace: namespace, cluster: cluster, disk: disk, logger: logger, now: now),
         VerifyReports(cluster: cluster, reports: service.reports, channels: channels, logger: logger),
         CountDegraded(namespace: namespace, cluster: cluster, disk: disk),
         CopyMetadata(

@@ -14,6 +14,7 @@ struct Dfsd: AsyncParsableCommand {
         dfsd ls -l /photos                list it
         dfsd stat /photos/cat.jpg         size, hash, and where the copies are
         dfsd get /photos/cat.jpg .        fetch a file, verified
+        dfsd rm /photos/cat.jpg           dfsd trash and dfsd undelete bring it back
         tar c . | dfsd put - /backup.tar  store a stream
         dfsd status                       nodes, space, missing copies
 
@@ -32,7 +33,8 @@ struct Dfsd: AsyncParsableCommand {
         subcommands: [
           PutCommand.self, GetCommand.self, CatCommand.self, LsCommand.self, StatCommand.self,
           HashCommand.self,
-          MkdirCommand.self, MvCommand.self, CpCommand.self, RmCommand.self, DuCommand.self,
+          MkdirCommand.self, MvCommand.self, CpCommand.self, RmCommand.self, TrashCommand.self, UndeleteCommand.self,
+          DuCommand.self,
         ]),
       CommandGroup(
         name: "Cluster",

@@ -29,6 +29,8 @@ final class CoordinatorScene: Sendable {
     var configuration = CoordinatorConfiguration(data: "", server: RPCServer.Configuration(listen: [listen]))
     let time = SteppedTime()
     configuration.namespace.elapsed = { time.elapsed }
+    // Most tests are about what comes after the trash.
+    configuration.namespace.trashRetention = .zero
     configuration.settleTime = .zero
     configure(&configuration)
     self.store = store

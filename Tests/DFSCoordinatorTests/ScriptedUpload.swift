@@ -109,11 +109,14 @@ extension CoordinatorScene {
   }
 
   @discardableResult
-  func remove(_ path: String, recursive: Bool = false) async throws -> WireRemoveResponse {
+  func remove(
+    _ path: String, recursive: Bool = false, now: Bool = false
+  ) async throws -> WireRemoveResponse {
     var request = WireRemoveRequest()
     request.requestID = requestID()
     request.path = path
     request.recursive = recursive
+    request.now = now
     return try await call(CoordinatorMethods.remove, request)
   }
 

@@ -30,7 +30,7 @@ import Testing
       expectSuccess(try await cluster.dfsd(["get", "/file-\(number)", files.path("target")]), cluster)
       try expectSameBytes(source, files.path("target"))
     }
-    for number in 0..<6 { expectSuccess(try await cluster.dfsd(["rm", "/file-\(number)"]), cluster) }
+    for number in 0..<6 { expectSuccess(try await cluster.dfsd(["rm", "--now", "/file-\(number)"]), cluster) }
     let end = ContinuousClock.now.advanced(by: .seconds(60))
     while !chunkFiles(in: disks[3].path + "/data").isEmpty, ContinuousClock.now < end {
       try await Task.sleep(for: .milliseconds(500))
@@ -87,8 +87,8 @@ import Testing
     }
     let full = try await stored(in: cluster) { $0 >= 3 * ((40 << 20) + 20 * 100_000) }
     #expect(full >= 3 * ((40 << 20) + 20 * 100_000))
-    expectSuccess(try await cluster.dfsd(["rm", "/large"]), cluster)
-    for number in 0..<20 { expectSuccess(try await cluster.dfsd(["rm", "/small-\(number)"]), cluster) }
+    expectSuccess(try await cluster.dfsd(["rm", "--now", "/large"]), cluster)
+    for number in 0..<20 { expectSuccess(try await cluster.dfsd(["rm", "--now", "/small-\(number)"]), cluster) }
     let empty = try await stored(in: cluster) { $0 == 0 }
     #expect(empty == 0, "\(cluster.logs())")
     for number in 0..<3 { #expect(chunkFiles(in: cluster.dataDirectory(ofDatanode: number)).isEmpty) }

@@ -64,19 +64,32 @@ extension DFSClient {
     case tree
   }
 
+  /// Whether what is removed can be had back.
+  public enum Disposal: Sendable {
+    /// For the time that the cluster keeps its trash, if it keeps one.
+    case trash
+    /// Never: its space comes back as soon as nobody can be reading it.
+    case now
+  }
+
+  /// Removes a name. Gives the deletion, for `undelete`; nothing when it went past the trash.
+  @discardableResult
   public func remove(
-    _ path: RemotePath, _ extent: Removal = .single, condition: WriteCondition? = nil
-  ) async throws {
+    _ path: RemotePath, _ extent: Removal = .single, _ disposal: Disposal = .trash,
+    condition: WriteCondition? = nil
+  ) async throws -> DeletionID? {
     try await operation { [connection] in
       let answer = try await connection.mutate(CoordinatorMethods.remove) { id in
         var request = WireRemoveRequest()
         request.requestID = id
         request.path = path.description
         request.recursive = extent == .tree
+        request.now = disposal == .now
         if let condition { request.precondition = WirePrecondition(condition) }
         return request
       }
       connection.saw(revision: answer.revision)
+      return DeletionID(answer.deletion)
     }
   }
 

@@ -134,10 +134,11 @@ final class ClusterConnection: Sendable {
   // MARK: Calls to the coordinator
 
   /// A call that changes nothing: repeated until it is answered or patience ends.
+  /// `attempt` is how long one of them may take.
   func read<Request, Response>(
-    _ method: UnaryMethod<Request, Response>, _ request: Request
+    _ method: UnaryMethod<Request, Response>, _ request: Request, attempt: Duration = attemptTimeout
   ) async throws -> Response {
-    try await persist(.read) { [coordinator] options in
+    try await persist(.read, attempt: attempt) { [coordinator] options in
       try await coordinator.call(method, request, options: options)
     }
   }
@@ -162,17 +163,18 @@ final class ClusterConnection: Sendable {
   }
 
   /// One attempt may take so long; a lost packet is noticed earlier by the connection.
-  private static let attemptTimeout: Duration = .seconds(15)
+  static let attemptTimeout: Duration = .seconds(15)
 
   private func persist<Response>(
-    _ kind: CoordinatorRetry.Kind, _ limit: Duration? = nil, _ attempt: (CallOptions) async throws -> Response
+    _ kind: CoordinatorRetry.Kind, _ limit: Duration? = nil, attempt timeout: Duration = attemptTimeout,
+    _ attempt: (CallOptions) async throws -> Response
   ) async throws -> Response {
     let wasReached = knowledge.withLockedValue { $0.wasReached }
     let patience = limit ?? (wasReached ? configuration.patience : configuration.connectTimeout)
     var retry = CoordinatorRetry(kind, started: .now, patience: patience)
     while true {
       do {
-        let options = CallOptions(timeout: Self.attemptTimeout, metadata: OperationTrace.metadata)
+        let options = CallOptions(timeout: timeout, metadata: OperationTrace.metadata)
         let answer = try await attempt(options)
         if !wasReached { knowledge.withLockedValue { $0.wasReached = true } }
         return answer

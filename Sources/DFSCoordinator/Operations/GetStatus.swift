@@ -17,6 +17,7 @@ extension CoordinatorService {
     response.fileBytes = UInt64(max(0, counts.bytes.rawValue))
     response.condemned = counts.condemned
     response.openUploads = counts.openUploads
+    response.trashEntries = counts.trash
     response.held = namespace.isHeld
     response.replicas = UInt32(configuration.policy.replicas)
     response.chunkSize = UInt32(configuration.chunkSize.bytes)

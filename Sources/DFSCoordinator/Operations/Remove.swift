@@ -12,10 +12,12 @@ extension CoordinatorService {
     }
     let settled = try await namespace.mutate(
       Remove(
-        path: path, scope: request.recursive ? .tree : .fileOrEmptyDirectory, precondition: precondition),
+        path: path, scope: request.recursive ? .tree : .fileOrEmptyDirectory, precondition: precondition,
+        disposal: request.now ? .now : .trash),
       id: id)
     var response = WireRemoveResponse()
     response.revision = settled.revision.rawValue
+    response.deletion = settled.outcome.deletion?.description ?? ""
     return response
   }
 }

@@ -73,6 +73,10 @@ package final class CoordinatorService: Sendable {
     router.handle(CoordinatorMethods.remove) { request, _ in try await self.remove(request) }
     router.handle(CoordinatorMethods.setAttributes) { request, _ in try await self.setAttributes(request) }
 
+    router.handle(CoordinatorMethods.listTrash) { request, _ in try await self.listTrash(request) }
+    router.handle(CoordinatorMethods.undelete) { request, _ in try await self.undelete(request) }
+    router.handle(CoordinatorMethods.purgeTrash) { request, _ in try await self.purgeTrash(request) }
+
     router.handle(CoordinatorMethods.getGroups) { request, _ in try await self.getGroups(request) }
     router.handle(CoordinatorMethods.reportReplicas) { request, context in
       try self.reportReplicas(request, from: context.peer)

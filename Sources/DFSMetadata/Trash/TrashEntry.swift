@@ -43,6 +43,11 @@ package struct TrashCost: Sendable, Hashable {
   package var deletion: DeletionID
   /// On all disks; `nil` for a tree, which nobody has counted.
   package var stored: ByteCount?
+
+  package init(deletion: DeletionID, stored: ByteCount?) {
+    self.deletion = deletion
+    self.stored = stored
+  }
 }
 
 extension DeletionID {

@@ -31,7 +31,7 @@ struct BenchSuite {
       }
     }
     if wants("names") { try await names(report) }
-    try await client.remove(root, .tree)
+    try await client.remove(root, .tree, .now)
   }
 
   private func large(_ report: (BenchResult) -> Void) async throws {

@@ -41,6 +41,7 @@ extension CoordinatorConfiguration {
     namespace.inlineLimit = coordinator.inlineLimit
     namespace.uploadLease = coordinator.uploadLease
     namespace.pinDuration = coordinator.pinLease
+    namespace.trashRetention = coordinator.trashRetention
     namespace.reapGrace = coordinator.reapGrace
     namespace.outcomeRetention = coordinator.resultRetention
     namespace.listSnapshotLifetime = coordinator.snapshotLifetime

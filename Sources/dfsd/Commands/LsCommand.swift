@@ -14,7 +14,8 @@ struct LsCommand: AsyncParsableCommand {
         dfsd ls -r /photos      everything below, in order of path
 
       Entries come in byte order of their names, all of one moment. With --json,
-      one object per line.
+      one object per line. After an error the other paths are listed all the same;
+      the exit status is that of the first error.
       """)
 
   @OptionGroup var client: ClientOptions
@@ -26,20 +27,26 @@ struct LsCommand: AsyncParsableCommand {
   func run() async throws {
     let paths = try self.paths.map { try RemotePath($0) }
     let command = self
-    try await client.withClient { client in
-      for (number, path) in paths.enumerated() {
-        if paths.count > 1, !command.json {
-          Terminal.print("\(number > 0 ? "\n" : "")\(HumanText.name(path.description)):")
-        }
-        try await command.list(path, client)
+    let failures = try await client.withClient { client in
+      var failures = Failures()
+      var isFirst = true
+      for path in paths {
+        let title = "\(isFirst ? "" : "\n")\(HumanText.name(path.description)):"
+        do {
+          try await command.list(path, title: paths.count > 1 && !command.json ? title : nil, client)
+          isFirst = false
+        } catch { try failures.take(error) }
       }
+      return failures
     }
+    try failures.end()
   }
 
-  private func list(_ path: RemotePath, _ client: DFSClient) async throws {
+  private func list(_ path: RemotePath, title: String?, _ client: DFSClient) async throws {
     var token: PageToken?
     repeat {
       let page = try await client.page(of: path, recursive: recursive, after: token)
+      if let title, token == nil { Terminal.print(title) }
       if page.isSnapshotLost {
         Terminal.note("dfsd: \(path) was listed for so long that the rest shows a later moment")
       }

@@ -100,6 +100,7 @@ struct DoneOutput: Encodable {
   var path: String
   var target: String?
   var length: Int64?
+  var deletion: String?
 }
 
 private func octal(_ mode: UInt16) -> String {

@@ -13,6 +13,9 @@ enum Terminal {
   /// One remark on standard error.
   static func note(_ line: String) { write(line + "\n", to: STDERR_FILENO) }
 
+  /// A question on standard error; the answer follows it on the same line.
+  static func ask(_ question: String) { write(question, to: STDERR_FILENO) }
+
   /// The one line that says what went wrong and what to do. A reader that closed the pipe needs no
   /// explanation.
   static func complain(_ error: DFSError) {
