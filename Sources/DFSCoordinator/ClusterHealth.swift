@@ -52,9 +52,23 @@ struct ClusterHealth: Sendable {
   var chunksOnOneCopy: UInt64 = 0
   var chunksOnTwoCopies: UInt64 = 0
   var badReplicas: UInt64
-  private var braked = 0
-  private var notWritable: [(node: NodeID, reason: String)] = []
-  private var count = 0
+  /// Nodes that an operator or the membership set apart, in contact or not.
+  var draining: [NodeID] = []
+  var maintenance: [NodeID] = []
+  var suspects: [NodeID] = []
+  /// Draining nodes that nothing depends on any more.
+  var emptied: [NodeID] = []
+  /// Nodes without contact whose slots are given away, and those that the storm brake keeps from it.
+  var gone: [NodeID] = []
+  var braked: [NodeID] = []
+  /// Nodes in contact that take no writes by themselves, and why.
+  var refusing: [(node: NodeID, reason: String)] = []
+  /// Nodes that were not removed.
+  var count = 0
+  /// The oldest completed scrub of a node in contact; `nil` while one of them has completed none.
+  var oldestScrub: Duration?
+  /// Chunks verified in the present passes, and chunks there are, on nodes in contact.
+  var scrubbed: (done: UInt64, total: UInt64) = (0, 0)
 
   fileprivate init(_ state: Cluster.State, groups: GroupSummary) {
     let members = state.membership.present
@@ -65,10 +79,25 @@ struct ClusterHealth: Sendable {
       case .down: down += 1
       case .out: out += 1
       }
-      if member.isHeldByBrake { braked += 1 }
-      if member.isReachable, !member.isWritable, notWritable.count < 10 {
-        notWritable.append((member.id, member.report?.reason ?? "\(member.record.state)"))
+      if member.isGone { gone.append(member.id) }
+      if member.isHeldByBrake { braked.append(member.id) }
+      if member.record.isSuspect { suspects.append(member.id) }
+      switch member.record.state {
+      case .draining:
+        draining.append(member.id)
+        if state.canDoWithout(member.id) { emptied.append(member.id) }
+      case .maintenance: maintenance.append(member.id)
+      case .active where member.isReachable && member.report?.isWritable == false:
+        refusing.append((member.id, member.report?.reason ?? ""))
+      case .active, .out, .removed: break
       }
+    }
+    let scrubs = members.filter(\.isReachable).map { $0.report?.scrub }
+    let ages = scrubs.compactMap { $0?.sinceLastPass }
+    if ages.count == scrubs.count { oldestScrub = ages.max() }
+    for scrub in scrubs.compactMap({ $0 }) {
+      scrubbed.done &+= min(scrub.done, scrub.total)
+      scrubbed.total &+= scrub.total
     }
     space = ClusterSpace(members.filter { $0.life != .out })
     self.groups = groups
@@ -83,38 +112,6 @@ struct ClusterHealth: Sendable {
       default: break
       }
     }
-  }
-
-  /// Sentences for a person, most urgent first.
-  func warnings(policy: PlacementPolicy) -> [String] {
-    var warnings: [String] = []
-    func add(_ condition: Bool, _ text: @autoclosure () -> String) {
-      if condition { warnings.append(text()) }
-    }
-    add(
-      groups.unreadable > 0,
-      "\(groups.unreadable) of \(groups.groups) groups have no reachable full copy: reads of their chunks fail"
-    )
-    add(
-      groups.unwritable > 0, "\(groups.unwritable) of \(groups.groups) groups have too few nodes for a write")
-    add(
-      braked > 0,
-      "\(braked) silent nodes are not given up, for too many would go at once: look at the network and the power"
-    )
-    add(badReplicas > 0, "\(badReplicas) bad replicas were found since the coordinator started")
-    add(down > 0, "\(down) of \(count) nodes are down")
-    add(out > 0, "\(out) of \(count) nodes are out")
-    add(
-      groups.vacantSlots > 0,
-      "\(groups.vacantSlots) slots have no node: start more datanodes, in other zones where zones are named")
-    for (node, reason) in notWritable {
-      warnings.append("node \(node) takes no writes" + (reason.isEmpty ? "" : ": \(reason)"))
-    }
-    add(
-      count < policy.writeQuorum,
-      "\(count) datanodes: \(policy.replicas) replicas need at least \(policy.writeQuorum)")
-    add(space.isSingleDisk, "all nodes keep their copies on one disk: they do not survive its loss")
-    return warnings
   }
 }
 

@@ -65,6 +65,7 @@ package struct Coordinator: Sendable {
         CopyMetadata(
           copies: copies, wanted: configuration.metadataCopies, age: { service.now() - service.startedAt }),
       ], clock: JobClock(ContinuousClock()), logger: logger)
+    service.attach(jobs)
     let namespace = namespace
     ClusterJobs(own: jobs, cluster: cluster, channels: channels, epoch: { namespace.epoch })
       .register(in: &router)

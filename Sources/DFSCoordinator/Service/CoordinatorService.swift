@@ -1,4 +1,5 @@
 import DFSCore
+package import DFSJobs
 package import DFSMetadata
 package import DFSRPC
 package import DFSTransport
@@ -24,6 +25,7 @@ package final class CoordinatorService: Sendable {
   let now: @Sendable () -> ContinuousClock.Instant
   let startedAt: ContinuousClock.Instant
   let isDraining = Atomic(false)
+  private let jobs = Mutex<JobRunner?>(nil)
 
   /// `cluster` holds what the namespace has of nodes and groups.
   package init(
@@ -49,6 +51,13 @@ package final class CoordinatorService: Sendable {
 
   /// Ends each heartbeat stream with its next answer, so that a drain need not wait for them.
   package func endHeartbeats() { isDraining.store(true, ordering: .relaxed) }
+
+  /// Tells whose jobs the status speaks of; they are made after the service that they use.
+  package func attach(_ jobs: JobRunner) { self.jobs.withLock { $0 = jobs } }
+
+  var pausedJobs: [String] {
+    jobs.withLock { $0 }?.status.filter(\.isPaused).map(\.name) ?? []
+  }
 
   /// Offers every method.
   package func register(in router: inout RPCRouter) {
