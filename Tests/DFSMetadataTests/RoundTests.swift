@@ -10,9 +10,12 @@ import Testing
   private let mark = RoundMark(term: 1, round: 1)
 
   private func context(_ limits: LedgerLimits = .etcd) -> RoundContext {
-    RoundContext(
+    // What comes and goes within a round is to be gone.
+    var configuration = NamespaceConfiguration()
+    configuration.trashRetention = .zero
+    return RoundContext(
       now: ClusterTime(rawValue: 1_000_000), wallTime: FileTime(rawValue: 5),
-      configuration: NamespaceConfiguration(),
+      configuration: configuration,
       incarnation: 1, limits: limits, isLeaseOver: { _ in false })
   }
 
