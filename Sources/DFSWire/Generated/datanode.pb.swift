@@ -554,6 +554,10 @@ package nonisolated struct WireReapedChunks: Sendable {
   /// Number of indices.
   package var count: UInt32 = 0
 
+  /// When not zero, refused as STALE if the node knows a later epoch of the group: set for copies on a node that is no member, for
+  /// it may become one.
+  package var groupEpoch: UInt64 = 0
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -1907,7 +1911,7 @@ nonisolated extension WireReapChunksRequest: SwiftProtobuf.Message, SwiftProtobu
 
 nonisolated extension WireReapedChunks: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".ReapedChunks"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}inode\0\u{1}group\0\u{3}first_index\0\u{1}count\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}inode\0\u{1}group\0\u{3}first_index\0\u{1}count\0\u{3}group_epoch\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1919,6 +1923,7 @@ nonisolated extension WireReapedChunks: SwiftProtobuf.Message, SwiftProtobuf._Me
       case 2: try { try decoder.decodeSingularUInt32Field(value: &self.group) }()
       case 3: try { try decoder.decodeSingularUInt32Field(value: &self.firstIndex) }()
       case 4: try { try decoder.decodeSingularUInt32Field(value: &self.count) }()
+      case 5: try { try decoder.decodeSingularUInt64Field(value: &self.groupEpoch) }()
       default: break
       }
     }
@@ -1937,6 +1942,9 @@ nonisolated extension WireReapedChunks: SwiftProtobuf.Message, SwiftProtobuf._Me
     if self.count != 0 {
       try visitor.visitSingularUInt32Field(value: self.count, fieldNumber: 4)
     }
+    if self.groupEpoch != 0 {
+      try visitor.visitSingularUInt64Field(value: self.groupEpoch, fieldNumber: 5)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1945,6 +1953,7 @@ nonisolated extension WireReapedChunks: SwiftProtobuf.Message, SwiftProtobuf._Me
     if lhs.group != rhs.group {return false}
     if lhs.firstIndex != rhs.firstIndex {return false}
     if lhs.count != rhs.count {return false}
+    if lhs.groupEpoch != rhs.groupEpoch {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
