@@ -108,6 +108,9 @@ package enum SettingTable {
       "coordinator.reap_grace", .duration(.zero...(.seconds(2_592_000))), "120s",
       "Chunks of what was removed, and has left the trash, are deleted from the disks not before this"),
     SettingKey(
+      "coordinator.check_period", .duration(.seconds(60)...(.seconds(31_536_000))), "24h",
+      "How often what the nodes have is compared with what the metadata knows"),
+    SettingKey(
       "coordinator.result_retention", .duration(.seconds(3600)...(.seconds(2_592_000))), "2h",
       "How long the result of a change is remembered for a client that asks again"),
     SettingKey(

@@ -200,6 +200,7 @@ extension CoordinatorSettings {
     snapshotLimit = reader.count("coordinator.snapshot_limit")
     trashRetention = reader.duration("coordinator.trash_retention")
     reapGrace = reader.duration("coordinator.reap_grace")
+    checkPeriod = reader.duration("coordinator.check_period")
     resultRetention = reader.duration("coordinator.result_retention")
     metadataCopies = reader.count("coordinator.metadata_copies")
     queueLimit = reader.count("coordinator.queue_limit")

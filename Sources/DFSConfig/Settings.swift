@@ -62,6 +62,7 @@ package struct CoordinatorSettings: Sendable, Equatable {
   package var snapshotLimit: Int
   package var trashRetention: Duration
   package var reapGrace: Duration
+  package var checkPeriod: Duration
   package var resultRetention: Duration
   package var metadataCopies: Int
   package var queueLimit: Int

@@ -15,6 +15,7 @@ package final class Cluster: Sendable {
     /// Chunks that were counted in a group by the census.
     package var chunkCounts: [GroupID: UInt64] = [:]
     package var repair = RepairBook()
+    package var checks = CheckBook()
     /// What was worked out of the above and holds while the stamp is the same.
     fileprivate var summary: (stamp: Stamp, value: GroupSummary)?
     fileprivate var allocators:

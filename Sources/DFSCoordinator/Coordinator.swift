@@ -64,6 +64,12 @@ package struct Coordinator: Sendable {
         CountDegraded(namespace: namespace, cluster: cluster, disk: disk),
         CopyMetadata(
           copies: copies, wanted: configuration.metadataCopies, age: { service.now() - service.startedAt }),
+        SweepGroups(
+          namespace: namespace, cluster: cluster, channels: channels, disk: disk,
+          period: configuration.checkPeriod, logger: logger, now: now),
+        SweepStrays(
+          namespace: namespace, cluster: cluster, channels: channels, disk: disk,
+          period: configuration.checkPeriod, logger: logger, now: now),
       ], clock: JobClock(ContinuousClock()), logger: logger)
     service.attach(jobs)
     let namespace = namespace

@@ -14,6 +14,8 @@ package struct CoordinatorConfiguration: Sendable {
   package var namespace = NamespaceConfiguration()
   package var membership = Membership.Limits()
   package var placement = GroupPlanner.Rules()
+  /// How often the check looks at each group.
+  package var checkPeriod = Duration.seconds(86_400)
   /// So long after its start the coordinator waits for as many nodes as a first write wants replicas.
   package var settleTime = Duration.seconds(3)
   /// Memory for the database's blocks.

@@ -13,6 +13,9 @@ package enum MetricNames {
   package static let coordinatorBadReplicasTotal = "dfs_coordinator_bad_replicas_total"
   package static let coordinatorMetadataCopiesTotal = "dfs_coordinator_metadata_copies_total"
   package static let coordinatorMetadataLagSeconds = "dfs_coordinator_metadata_lag_seconds"
+  package static let coordinatorMissingChunksTotal = "dfs_coordinator_missing_chunks_total"
+  package static let coordinatorOrphansTotal = "dfs_coordinator_orphans_total"
+  package static let coordinatorStraysRemovedTotal = "dfs_coordinator_strays_removed_total"
 
   // Datanode
   package static let datanodeReceivedBytes = "dfs_datanode_received_bytes"

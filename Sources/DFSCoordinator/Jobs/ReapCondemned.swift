@@ -2,15 +2,13 @@ import DFSCore
 package import DFSJobs
 package import DFSMetadata
 import DFSObservability
-import DFSRPC
 package import DFSTransport
-import DFSWire
 package import Logging
 import Metrics
 import Synchronization
 
-/// Deletes the chunks of condemned versions and uploads on every member of their groups, under this
-/// coordinator's epoch, then forgets the records.
+/// Deletes the chunks of condemned versions and uploads on every member of their groups, and orphans on the
+/// nodes that have them, under this coordinator's epoch, then forgets the records.
 ///
 /// A step takes a bounded number of pages whose grace is over and that nobody has pinned. What it can not do
 /// now, because a member is away, it passes by; when it has been through everything it begins again after a
@@ -79,11 +77,12 @@ package struct ReapCondemned: Job {
 
   /// The nodes that have carried out all of their orders.
   private func carryOut(_ plan: ReapPlan) async -> Set<NodeID> {
-    await withTaskGroup(of: NodeID?.self) { group in
+    let orders = ReapOrders(epoch: namespace.epoch, channels: channels)
+    return await withTaskGroup(of: NodeID?.self) { group in
       for (node, runs) in plan.orders {
         group.addTask {
           do {
-            let removed = try await order(runs, on: node)
+            let removed = try await orders.send(runs, to: node)
             Counter(label: MetricNames.coordinatorReapedBytesTotal).increment(by: Int64(clamping: removed))
             return node
           } catch {
@@ -94,23 +93,6 @@ package struct ReapCondemned: Job {
       }
       return await group.reduce(into: []) { done, node in if let node { done.insert(node) } }
     }
-  }
-
-  private func order(_ runs: [ReapPlan.Run], on node: NodeID) async throws -> UInt64 {
-    let channel = try channels.channel(to: node)
-    var request = WireReapChunksRequest()
-    request.epoch = WireEpoch(namespace.epoch)
-    request.node = node.rawValue
-    request.chunks = runs.map { run in
-      var wire = WireReapedChunks()
-      wire.inode = run.inode.rawValue
-      wire.group = run.group.rawValue
-      wire.firstIndex = run.first
-      wire.count = run.count
-      return wire
-    }
-    let options = CallOptions(timeout: .seconds(30))
-    return try await channel.call(DataNodeMethods.reapChunks, request, options: options).removedBytes
   }
 
   /// Forgets pages whose chunks are gone everywhere, side by side so that they share rounds. Gives the number

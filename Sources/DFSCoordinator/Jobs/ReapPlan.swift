@@ -1,17 +1,18 @@
-import DFSCore
+package import DFSCore
 import DFSMetadata
 
-/// Which chunks are to be deleted where: orders for every member of each chunk's group.
+/// Which chunks are to be deleted where: orders for every member of each chunk's group, and for the nodes
+/// that hold orphans.
 ///
 /// A page is done when every member has carried its orders out; a page with a member that can not be reached
 /// now is held back whole, and so is one whose group is unknown.
-struct ReapPlan: Sendable {
+package struct ReapPlan: Sendable {
   /// Consecutive chunks of one version in one group.
-  struct Run: Hashable, Sendable {
-    var inode: InodeID
-    var group: GroupID
-    var first: UInt32
-    var count: UInt32
+  package struct Run: Hashable, Sendable {
+    package var inode: InodeID
+    package var group: GroupID
+    package var first: UInt32
+    package var count: UInt32
   }
 
   struct Part: Sendable {
@@ -28,17 +29,27 @@ struct ReapPlan: Sendable {
   mutating func add(_ page: ReapPage, table: SlotTable, membership: Membership) {
     var nodes: Set<NodeID> = []
     for group in Set(page.chunks.map(\.group)) {
+      // Orphans may be of a group that is not known: nobody but their holders has them.
+      if table[group] == nil, page.kind == .orphans { continue }
       guard let row = table[group], row.members.allSatisfy({ membership[$0]?.isReachable == true }) else {
         heldBack += 1
         return
       }
       nodes.formUnion(row.members)
     }
+    // A holder that was given up is not waited for: what it brings back is found again.
+    let holders = page.holders.filter { membership[$0].map { !$0.isGone } ?? false }
+    guard holders.allSatisfy({ membership[$0]?.isReachable == true }) else {
+      heldBack += 1
+      return
+    }
     for run in Self.runs(of: page.chunks) {
-      for node in table[run.group]?.members ?? [] { orders[node, default: []].append(run) }
+      for node in Set(table[run.group]?.members ?? []).union(holders) {
+        orders[node, default: []].append(run)
+      }
     }
     chunks += page.chunks.count
-    parts.append(Part(page: page, nodes: nodes))
+    parts.append(Part(page: page, nodes: nodes.union(holders)))
   }
 
   static func runs(of chunks: [CondemnedChunk]) -> [Run] {

@@ -52,18 +52,21 @@ package struct NodeInventories: Sendable {
     self.channels = channels
   }
 
-  /// The next page after `after`, at most `limit` entries. Throws `.unavailable` for a node whose answer
-  /// makes no progress or is out of order.
+  /// The next page after `after`, at most `limit` entries. Without an epoch, for a group that nobody knows,
+  /// it is a question and no order. Throws `.unavailable` for a node whose answer makes no progress or is out
+  /// of order.
   package func page(
-    of group: GroupID, at groupEpoch: GroupEpoch, on node: NodeID, after: ChunkID?, limit: Int = largestPage,
+    of group: GroupID, at groupEpoch: GroupEpoch?, on node: NodeID, after: ChunkID?, limit: Int = largestPage,
     depth: Depth = .listed
   ) async throws -> InventoryPage {
     var request = WireListChunksRequest()
     request.group = group.rawValue
     if let after { request.after = WireChunkId(after) }
     request.pageSize = UInt32(clamping: limit)
-    request.epoch = WireEpoch(epoch)
-    request.groupEpoch = groupEpoch.rawValue
+    if let groupEpoch {
+      request.epoch = WireEpoch(epoch)
+      request.groupEpoch = groupEpoch.rawValue
+    }
     request.node = node.rawValue
     request.verify = depth == .verified
     // At 20 MB/s a page of chunks of 8 MiB takes two minutes to verify.

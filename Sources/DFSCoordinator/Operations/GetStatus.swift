@@ -12,6 +12,11 @@ extension CoordinatorService {
     response.revision = namespace.revision.rawValue
     response.uptimeMs = UInt64(max(0, (time - startedAt).milliseconds))
     response.held = namespace.isHeld
+    if let check = cluster.withState({ $0.checks.last }) {
+      response.checkEndedMs = UInt64(max(0, (now() - check.endedAt).milliseconds))
+      response.checkMissingChunks = check.missing
+      response.checkOrphans = check.orphans
+    }
     response.replicas = UInt32(configuration.policy.replicas)
     response.chunkSize = UInt32(configuration.chunkSize.bytes)
     response.tell(counts)

@@ -20,10 +20,14 @@ extension DataNodeService {
       try membership.obey(epoch)
       var removed = DeletedChunks()
       for run in request.chunks {
+        let group = GroupID(rawValue: run.group)
+        if run.groupEpoch != 0 {
+          try membership.checkOrder(epoch, in: group, at: GroupEpoch(rawValue: run.groupEpoch))
+        }
         let chunks = (0..<run.count).map {
           ChunkID(inode: InodeID(rawValue: run.inode), index: run.firstIndex + $0)
         }
-        let part = try store.delete(chunks, in: GroupID(rawValue: run.group))
+        let part = try store.delete(chunks, in: group)
         removed.count += part.count
         removed.bytes = removed.bytes + part.bytes
       }

@@ -43,6 +43,7 @@ extension CoordinatorConfiguration {
     namespace.pinDuration = coordinator.pinLease
     namespace.trashRetention = coordinator.trashRetention
     namespace.reapGrace = coordinator.reapGrace
+    checkPeriod = coordinator.checkPeriod
     namespace.outcomeRetention = coordinator.resultRetention
     namespace.listSnapshotLifetime = coordinator.snapshotLifetime
     namespace.listSnapshots = coordinator.snapshotLimit

@@ -9,7 +9,8 @@ import Testing
 
 @Suite(.serialized, .timeLimit(.minutes(1))) struct InventoryTests {
   private static func reap(
-    _ node: NodeCluster.Node, _ runs: [(inode: UInt64, first: UInt32, count: UInt32)], term: UInt64 = 1
+    _ node: NodeCluster.Node, _ runs: [(inode: UInt64, first: UInt32, count: UInt32)], term: UInt64 = 1,
+    groupEpoch: UInt64 = 0
   ) async throws -> WireReapChunksResponse {
     try await node.channel.call(
       DataNodeMethods.reapChunks,
@@ -22,6 +23,7 @@ import Testing
             $0.group = 7
             $0.firstIndex = run.first
             $0.count = run.count
+            $0.groupEpoch = groupEpoch
           }
         }
       })
@@ -75,6 +77,33 @@ import Testing
       await #expect(throws: DFSError.self) { try await node.stat(small) }
       #expect(try await node.read(kept) == kept.bytes)
       #expect(node.files(containing: "chunks/").isEmpty)
+    }
+  }
+
+  @Test func `an order to reap as no member is refused once the group is further`() async throws {
+    try await NodeCluster.with(1) { cluster, _ in
+      let node = await cluster.nodes[0]
+      let samples = (0..<2 as Range<UInt32>).map { ChunkSample(inode: 52, index: $0, length: 2000, seed: 39) }
+      for sample in samples { _ = try await node.write(sample) }
+      func list(at epoch: UInt64) async throws -> Int {
+        try await node.channel.call(
+          DataNodeMethods.listChunks,
+          .with {
+            $0.epoch = WireEpoch(Epoch(incarnation: 1, term: 1))
+            $0.group = 7
+            $0.groupEpoch = epoch
+          }
+        ).chunks.count
+      }
+      #expect(try await list(at: 4) == 2)
+      #expect(try await Self.reap(node, [(52, 0, 1)], groupEpoch: 4).removed == 1)
+      // It became a member, and what it has counts.
+      #expect(try await list(at: 5) == 1)
+      let error = await #expect(throws: DFSError.self) {
+        try await Self.reap(node, [(52, 1, 1)], groupEpoch: 4)
+      }
+      #expect(error?.code == .stale)
+      #expect(try await node.read(samples[1]) == samples[1].bytes)
     }
   }
 
