@@ -60,7 +60,12 @@ package struct Coordinator: Sendable {
         ReapCondemned(
           namespace: namespace, cluster: cluster, channels: channels, disk: disk, logger: logger),
         PurgeExpired(namespace: namespace, cluster: cluster, disk: disk, logger: logger, now: now),
-        VerifyReports(cluster: cluster, reports: service.reports, channels: channels, logger: logger),
+        VerifyReports(
+          cluster: cluster, reports: service.reports, groups: service.groups, channels: channels,
+          namespace: namespace, disk: disk, logger: logger, now: now),
+        RepairGroups(
+          namespace: namespace, cluster: cluster, groups: service.groups, channels: channels,
+          reports: service.reports, disk: disk, logger: logger, now: now),
         CountDegraded(namespace: namespace, cluster: cluster, disk: disk),
         CopyMetadata(
           copies: copies, wanted: configuration.metadataCopies, age: { service.now() - service.startedAt }),

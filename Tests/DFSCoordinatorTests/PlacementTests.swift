@@ -5,72 +5,12 @@ import Testing
 
 @testable import DFSCoordinator
 
-/// A growing set of nodes and the table planned for it.
-private struct Scene {
-  var nodes: [GroupPlanner.Candidate] = []
-  var table = SlotTable()
-  var filled: Set<GroupID> = []
-  var rules = GroupPlanner.Rules()
-  var generator: SeededGenerator
-  /// Nodes of the cluster that are not eligible now.
-  var absent: Set<NodeID> = []
-
-  init(_ generator: SeededGenerator = SeededGenerator()) {
-    self.generator = generator
-    print("seed \(generator.seed)")
-  }
-
-  mutating func join(_ count: Int, zone: (Int) -> String = { _ in "" }, capacity: ByteCount = .gib(100)) {
-    for _ in 0..<count {
-      let id = NodeID(rawValue: UInt64(nodes.count + 1))
-      let place = Zone(name: zone(nodes.count), node: id)
-      nodes.append(GroupPlanner.Candidate(node: id, zone: place, capacity: capacity))
-    }
-  }
-
-  mutating func plan(replicas: UInt8) throws -> [ChangeGroups.Change] {
-    let filled = filled
-    let planner = GroupPlanner(
-      policy: PlacementPolicy(replicas: replicas), candidates: nodes.filter { !absent.contains($0.node) },
-      zones: Dictionary(uniqueKeysWithValues: nodes.map { ($0.node, $0.zone) }), rules: rules,
-      isEmpty: { !filled.contains($0) })
-    let changes = try planner.plan(table, using: &generator)
-    for change in changes {
-      #expect(change.expected == table[change.id]?.epoch)
-      table.apply(
-        PlacementGroup(
-          id: change.id, epoch: change.expected?.next ?? GroupEpoch(rawValue: 1), policy: change.policy,
-          slots: change.slots))
-    }
-    return changes
-  }
-
-  func groups(_ replicas: UInt8) -> [PlacementGroup] {
-    table.groups(replicas: replicas).compactMap { table[$0] }
-  }
-  func loads(_ replicas: UInt8) -> [Int] {
-    nodes.map { node in groups(replicas).count { $0.members.contains(node.node) } }
-  }
-
-  /// Different members everywhere, and different zones where the cluster has as many as replicas.
-  func checkGroups() {
-    let zones = Dictionary(uniqueKeysWithValues: nodes.map { ($0.node, $0.zone) })
-    for group in table.groups.values {
-      #expect(group.slots.count == Int(group.policy.replicas))
-      #expect(Set(group.members).count == group.members.count, "group \(group.id) names a node twice")
-      if Set(zones.values).count >= Int(group.policy.replicas) {
-        #expect(Set(group.members.compactMap { zones[$0] }).count == group.members.count, "a zone twice")
-      }
-    }
-  }
-}
-
 struct GroupPlannerTests {
   @Test(arguments: [1, 2, 3, 4, 7], [1, 2, 3] as [UInt8])
   func `a table for any number of nodes and replicas is whole, level, or refused with advice`(
     count: Int, replicas: UInt8
   ) throws {
-    var scene = Scene()
+    var scene = PlanScene()
     scene.join(count)
     guard count >= Int(replicas) / 2 + 1 else {
       let error = #expect(throws: DFSError.self) { try scene.plan(replicas: replicas) }
@@ -91,7 +31,7 @@ struct GroupPlannerTests {
   }
 
   @Test func `capacity weights the slots`() throws {
-    var scene = Scene()
+    var scene = PlanScene()
     scene.join(4, capacity: .gib(100))
     scene.join(1, capacity: .gib(200))
     _ = try scene.plan(replicas: 2)
@@ -101,7 +41,7 @@ struct GroupPlannerTests {
 
   @Test func `two slots are never in one zone where there are enough zones, even when a zone is away`() throws
   {
-    var scene = Scene()
+    var scene = PlanScene()
     scene.join(6) { ["a", "b", "c"][$0 % 3] }
     _ = try scene.plan(replicas: 3)
     scene.checkGroups()
@@ -115,7 +55,7 @@ struct GroupPlannerTests {
 
   @Test func `with fewer zones than replicas the members spread over the zones as evenly as they can`() throws
   {
-    var scene = Scene()
+    var scene = PlanScene()
     scene.join(6) { $0 < 3 ? "a" : "b" }
     _ = try scene.plan(replicas: 3)
     scene.checkGroups()
@@ -126,7 +66,7 @@ struct GroupPlannerTests {
   }
 
   @Test func `the next node fills vacant slots, as filling where the group has chunks`() throws {
-    var scene = Scene()
+    var scene = PlanScene()
     scene.join(2)
     _ = try scene.plan(replicas: 3)
     let ids = scene.table.groups(replicas: 3)
@@ -142,7 +82,7 @@ struct GroupPlannerTests {
   }
 
   @Test func `growth moves slots of empty groups only, and never ids`() throws {
-    var scene = Scene()
+    var scene = PlanScene()
     scene.join(3)
     _ = try scene.plan(replicas: 3)
     let before = scene.table.groups
@@ -161,7 +101,7 @@ struct GroupPlannerTests {
   }
 
   @Test func `growth of a wholly empty table levels it`() throws {
-    var scene = Scene()
+    var scene = PlanScene()
     scene.join(3)
     _ = try scene.plan(replicas: 3)
     for _ in 0..<4 {
@@ -174,7 +114,7 @@ struct GroupPlannerTests {
   }
 
   @Test func `every pair of seven nodes shares a group, so repair is many to many`() throws {
-    var scene = Scene()
+    var scene = PlanScene()
     scene.join(7)
     _ = try scene.plan(replicas: 3)
     for first in scene.nodes {
@@ -186,7 +126,7 @@ struct GroupPlannerTests {
   }
 
   @Test func `policies have groups of their own`() throws {
-    var scene = Scene()
+    var scene = PlanScene()
     scene.join(5)
     for replicas in 1...5 { _ = try scene.plan(replicas: UInt8(replicas)) }
     scene.checkGroups()
@@ -195,7 +135,7 @@ struct GroupPlannerTests {
   }
 
   @Test func `the table ends where it must`() throws {
-    var scene = Scene()
+    var scene = PlanScene()
     scene.join(7)
     scene.rules.mostGroups = 100
     _ = try scene.plan(replicas: 3)
@@ -204,7 +144,7 @@ struct GroupPlannerTests {
   }
 
   @Test func `a thousand nodes are planned`() throws {
-    var scene = Scene()
+    var scene = PlanScene()
     scene.rules.slotsPerNode = 6
     scene.join(1000) { "z\($0 % 20)" }
     _ = try scene.plan(replicas: 3)

@@ -1,10 +1,8 @@
 import DFSCore
 import DFSCrypto
 import DFSRPC
-import DFSTransport
 import DFSWire
 import Foundation
-import NIOConcurrencyHelpers
 
 /// A datanode that does what a test says: it speaks the protocol and stores nothing.
 struct ScriptedNode: Sendable {
@@ -95,63 +93,5 @@ struct ScriptedNode: Sendable {
     receipt.groupEpoch = groupEpoch
     receipt.mac = MessageAuthenticator(key: key ?? receiptKey).code(for: seal.bytes).wire
     return receipt
-  }
-}
-
-/// The server side of scripted nodes: takes orders to reap, and says what a test wants of a chunk.
-final class ScriptedDataNodes: Sendable {
-  struct Order: Sendable, Hashable {
-    var node: UInt64
-    var epoch: Epoch
-    var inode: UInt64
-    var group: UInt32
-    var first: UInt32
-    var count: UInt32
-  }
-  private struct State {
-    var orders: [Order] = []
-    var refusing: Set<UInt64> = []
-    var corrupt: Set<ChunkID> = []
-    var looks = 0
-  }
-  private let state = NIOLockedValueBox(State())
-
-  var orders: [Order] { state.withLockedValue { $0.orders } }
-  var looks: Int { state.withLockedValue { $0.looks } }
-  func refuse(_ nodes: Set<UInt64>) { state.withLockedValue { $0.refusing = nodes } }
-  func spoil(_ chunk: ChunkID) { state.withLockedValue { _ = $0.corrupt.insert(chunk) } }
-
-  /// Serves them all on one port while `body` runs.
-  func serve(_ body: (_ address: String) async throws -> Void) async throws {
-    var router = RPCRouter()
-    router.handle(DataNodeMethods.reapChunks) { [state] request, _ in
-      try state.withLockedValue { state in
-        guard !state.refusing.contains(request.node) else { throw DFSError(.unavailable, "refused as asked") }
-        let epoch = try Epoch(request.epoch)
-        state.orders += request.chunks.map {
-          Order(
-            node: request.node, epoch: epoch, inode: $0.inode, group: $0.group, first: $0.firstIndex,
-            count: $0.count)
-        }
-        return WireReapChunksResponse()
-      }
-    }
-    router.handle(DataNodeMethods.statChunk) { [state] request, _ in
-      try state.withLockedValue { state in
-        state.looks += 1
-        if state.corrupt.contains(ChunkID(request.chunk)) { throw DFSError(.corrupt, "spoilt as asked") }
-        return WireStatChunkResponse()
-      }
-    }
-    let loops = NetworkLoops(count: 1)
-    let server = RPCServer(
-      router: router, configuration: RPCServer.Configuration(listen: [Endpoint(host: "127.0.0.1", port: 0)]),
-      loops: loops, logger: CoordinatorScene.silence)
-    let endpoints = try await server.start()
-    let result: Result<Void, any Error>
-    do { result = .success(try await body(endpoints[0].description)) } catch { result = .failure(error) }
-    await server.drain(grace: .zero)
-    await loops.shutdown()
-    try result.get()
   }
 }

@@ -5,7 +5,8 @@ import DFSMetadata
 /// that hold orphans.
 ///
 /// A page is done when every member has carried its orders out; a page with a member that can not be reached
-/// now is held back whole, and so is one whose group is unknown.
+/// now is held back whole, and so is one whose group is unknown. A member that is out or removed is not
+/// waited for: its slot goes to another, and what it brings back is the sweep's to find.
 package struct ReapPlan: Sendable {
   /// Consecutive chunks of one version in one group.
   package struct Run: Hashable, Sendable {
@@ -31,20 +32,22 @@ package struct ReapPlan: Sendable {
     for group in Set(page.chunks.map(\.group)) {
       // Orphans may be of a group that is not known: nobody but their holders has them.
       if table[group] == nil, page.kind == .orphans { continue }
-      guard let row = table[group], row.members.allSatisfy({ membership[$0]?.isReachable == true }) else {
+      let members = table[group]?.members.filter { membership[$0]?.isGone == false }
+      guard let members, members.allSatisfy({ membership[$0]?.isInContact == true }) else {
         heldBack += 1
         return
       }
-      nodes.formUnion(row.members)
+      nodes.formUnion(members)
     }
     // A holder that was given up is not waited for: what it brings back is found again.
     let holders = page.holders.filter { membership[$0].map { !$0.isGone } ?? false }
-    guard holders.allSatisfy({ membership[$0]?.isReachable == true }) else {
+    guard holders.allSatisfy({ membership[$0]?.isInContact == true }) else {
       heldBack += 1
       return
     }
     for run in Self.runs(of: page.chunks) {
-      for node in Set(table[run.group]?.members ?? []).union(holders) {
+      let members = table[run.group]?.members.filter { nodes.contains($0) } ?? []
+      for node in Set(members).union(holders) {
         orders[node, default: []].append(run)
       }
     }

@@ -5,8 +5,8 @@ import DFSObservability
 import Metrics
 import Synchronization
 
-/// Once a second: declares silent nodes down and out, makes that durable, and has the groups planned again
-/// when the eligible nodes have changed and settled.
+/// Four times a second: declares silent nodes down and out, makes that durable, and has the groups planned
+/// again when nodes are gone, drain or joined.
 package struct WatchNodes: Job {
   package let name = "watch_nodes"
   package let what = "Notices nodes that went away or came back, and gives groups their slots."
@@ -18,15 +18,19 @@ package struct WatchNodes: Job {
 
   package func step() async throws -> Pace {
     let now = service.now()
-    let (transitions, eligible) = service.cluster.withState { state in
+    let (transitions, occasion, unsaved) = service.cluster.withState { state in
       let transitions = state.membership.tick(now: now)
-      return (transitions, Set(state.membership.present.filter(\.isEligible).map(\.id)))
+      return (transitions, PlanOccasion(state), state.membership.unsaved.sorted())
     }
     service.log(transitions)
-    report()
-    for node in service.cluster.withState({ $0.membership.unsaved.sorted() }) { try await save(node) }
-    if state.isSettled(eligible, now: now) { try await plan(eligible) }
-    return .after(.seconds(1))
+    if state.isReportDue(now) { report() }
+    for node in unsaved { try await save(node) }
+    let hasSettled = now - service.startedAt >= service.configuration.settleTime
+    if hasSettled, state.isDue(occasion, now: now) {
+      try await plan(occasion.eligible)
+      state.planned(occasion, now: now)
+    }
+    return .after(.milliseconds(250))
   }
 
   private func save(_ node: NodeID) async throws {
@@ -62,18 +66,40 @@ private final class WatchState: Sendable {
   private struct State {
     var eligible: Set<NodeID> = []
     var changedAt: ContinuousClock.Instant?
+    var planned: PlanOccasion?
+    var plannedAt: ContinuousClock.Instant?
+    var reportedAt: ContinuousClock.Instant?
   }
   private let state = Mutex(State())
 
-  /// True when the set of nodes has been the same for two seconds: nodes that start together are planned for
-  /// together.
-  func isSettled(_ eligible: Set<NodeID>, now: ContinuousClock.Instant) -> Bool {
+  func isReportDue(_ now: ContinuousClock.Instant) -> Bool {
     state.withLock { state in
-      if state.eligible != eligible || state.changedAt == nil {
-        state.eligible = eligible
+      if let last = state.reportedAt, now - last < .seconds(1) { return false }
+      state.reportedAt = now
+      return true
+    }
+  }
+
+  /// True when there is another occasion than at the last plan. The eligible nodes must have been the same
+  /// for two seconds, so that nodes that start together are planned for together; a node that is gone or
+  /// drains is replaced at once.
+  func isDue(_ occasion: PlanOccasion, now: ContinuousClock.Instant) -> Bool {
+    state.withLock { state in
+      if state.eligible != occasion.eligible || state.changedAt == nil {
+        state.eligible = occasion.eligible
         state.changedAt = now
       }
+      guard occasion != state.planned else { return false }
+      if !occasion.gone.isSubset(of: state.planned?.gone ?? []) { return true }
+      if !occasion.draining.isEmpty, state.plannedAt.map({ now - $0 >= .seconds(1) }) ?? true { return true }
       return state.changedAt.map { now - $0 >= .seconds(2) } ?? false
+    }
+  }
+
+  func planned(_ occasion: PlanOccasion, now: ContinuousClock.Instant) {
+    state.withLock { state in
+      state.planned = occasion
+      state.plannedAt = now
     }
   }
 }

@@ -92,5 +92,10 @@ package final class ReplicaReports: Sendable {
     }
   }
 
+  /// The replica was made anew: the next report of it is news.
+  package func forget(_ chunk: ChunkID, on node: NodeID) {
+    state.withLock { _ = $0.confirmed.remove(Replica(chunk: chunk, node: node)) }
+  }
+
   package var waitingCount: Int { state.withLock { $0.waiting.count } }
 }

@@ -31,7 +31,7 @@ extension CoordinatorService {
       }
       seen = changed.version
       log(transitions)
-      note(request.badReplicas, of: report.node)
+      try await note(request.badReplicas, of: report.node)
 
       var response = WireHeartbeatResponse()
       response.sequence = request.sequence
@@ -49,14 +49,19 @@ extension CoordinatorService {
     }
   }
 
-  /// A node's own finding is believed: it has quarantined the replica already.
-  private func note(_ wire: [WireReplicaReport], of node: NodeID) {
-    for report in wire.compactMap({ try? ReplicaReport($0) }) where report.node == node {
-      guard reports.confirm(report) else { continue }
-      cluster.withState { $0.badReplicas += 1 }
+  /// A node's own finding is believed: it has quarantined the replica already. Durable when it returns, for
+  /// the node tells it only until it is answered.
+  private func note(_ wire: [WireReplicaReport], of node: NodeID) async throws {
+    let found = wire.compactMap { try? ReplicaReport($0) }.filter { $0.node == node }
+    guard !found.isEmpty else { return }
+    let news = found.filter { reports.confirm($0) }
+    for report in news {
       logger.warning(
         "bad replica", metadata: ["chunk": "\(report.chunk)", "group": "\(report.group)", "node": "\(node)"])
     }
+    if cluster.foundBad(news.count, of: node, now: now()) { logger.suspect(node) }
+    try await groups.markBehind(
+      node, found.map(\.group), because: "\(found.count) replicas that it found bad")
   }
 
   func log(_ transitions: [Transition]) {

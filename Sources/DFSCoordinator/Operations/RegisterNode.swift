@@ -25,6 +25,10 @@ extension CoordinatorService {
       logger.warning("registration refused", metadata: ["node": "\(registration.node)", "error": "\(error)"])
       throw error
     }
+    if request.lostChunks {
+      let slots = cluster.withState { $0.table.groups(of: record.id) }
+      try await groups.markBehind(record.id, slots, because: "it lost chunks as a whole")
+    }
     var response = WireRegisterNodeResponse()
     response.cluster = namespace.cluster.rawValue
     response.epoch = WireEpoch(namespace.epoch)

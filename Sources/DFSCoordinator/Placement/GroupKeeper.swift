@@ -1,10 +1,10 @@
-import DFSCore
+package import DFSCore
 package import DFSMetadata
 package import DFSTransport
 package import Logging
 
 /// Keeps the slot table planned: opens the groups of a policy when they are first needed, and plans again
-/// when the set of eligible nodes has changed. One plan at a time.
+/// when nodes became eligible, went away or drain. One plan at a time.
 package actor GroupKeeper {
   private let namespace: Namespace
   private let cluster: Cluster
@@ -14,8 +14,8 @@ package actor GroupKeeper {
   private let clock: any Clock<Duration>
   private let logger: Logger
   private var running: Task<Void, any Error>?
-  /// The eligible nodes that each policy's table was last planned for.
-  private var planned: [UInt8: Set<NodeID>] = [:]
+  /// What each policy's table was last planned for.
+  private var planned: [UInt8: PlanOccasion] = [:]
   private var generator = SystemRandomNumberGenerator()
 
   /// `age` is the time since the coordinator's start.
@@ -52,9 +52,9 @@ package actor GroupKeeper {
     cluster.withState { Set($0.membership.present.filter(\.isEligible).map(\.id)) }
   }
 
-  /// Plans again if nodes became eligible or ceased to be since the last plan.
+  /// Plans again if there is another reason to than at the last plan.
   package func refresh(_ policy: PlacementPolicy) async throws {
-    guard planned[policy.replicas] != eligible else { return }
+    guard planned[policy.replicas] != cluster.withState({ PlanOccasion($0) }) else { return }
     try await update(policy)
   }
 
@@ -71,14 +71,13 @@ package actor GroupKeeper {
 
   private func plan(_ policy: PlacementPolicy) async throws {
     try await findUsedGroups(policy)
-    let (table, members, used) = cluster.withState { ($0.table, $0.membership.present, $0.used) }
-    let candidates = members.filter(\.isEligible).map {
-      GroupPlanner.Candidate(node: $0.id, zone: $0.zone, capacity: $0.record.capacity)
+    let (table, membership, used, occasion) = cluster.withState {
+      ($0.table, $0.membership, $0.used, PlanOccasion($0))
     }
     let planner = GroupPlanner(
-      policy: policy, candidates: candidates,
-      zones: Dictionary(members.map { ($0.id, $0.zone) }, uniquingKeysWith: { first, _ in first }),
-      rules: configuration.placement, isEmpty: { !used.contains($0) })
+      policy: policy, membership: membership, rules: configuration.placement,
+      isEmpty: { !used.contains($0) })
+    let members = membership.present
     let changes: [ChangeGroups.Change]
     do {
       changes = try planner.plan(table, using: &generator)
@@ -90,23 +89,54 @@ package actor GroupKeeper {
     for start in stride(from: 0, to: changes.count, by: Limits.groupsPerChange) {
       try await make(Array(changes[start..<min(start + Limits.groupsPerChange, changes.count)]))
     }
-    planned[policy.replicas] = Set(candidates.map(\.node))
+    planned[policy.replicas] = occasion
     guard !changes.isEmpty else { return }
     let opened = changes.count { $0.expected == nil }
     logger.info(
       "planned groups",
       metadata: [
-        "replicas": "\(policy.replicas)", "nodes": "\(candidates.count)", "opened": "\(opened)",
+        "replicas": "\(policy.replicas)", "nodes": "\(planner.candidates.count)", "opened": "\(opened)",
         "changed": "\(changes.count - opened)",
+        "vacant": "\(changes.reduce(0) { $0 + $1.slots.count { $0.state == .vacant } })",
       ])
   }
 
-  private func make(_ changes: [ChangeGroups.Change]) async throws {
-    let settled = try await namespace.mutate(ChangeGroups(changes: changes))
-    cluster.apply(
-      zip(changes, settled.outcome.epochs).map {
-        PlacementGroup(id: $0.id, epoch: $1, policy: $0.policy, slots: $0.slots)
-      })
+  /// Makes changes durable and known. After `.stale` the rows are known as they are, for another plan.
+  package func make(_ changes: [ChangeGroups.Change]) async throws {
+    do {
+      let settled = try await namespace.mutate(ChangeGroups(changes: changes))
+      cluster.apply(
+        zip(changes, settled.outcome.epochs).map {
+          PlacementGroup(id: $0.id, epoch: $1, policy: $0.policy, slots: $0.slots)
+        })
+    } catch let error as DFSError where error.code == .stale {
+      try await learn(changes.map(\.id))
+      throw error
+    }
+  }
+
+  /// Notes durably that `node` lacks chunks of these groups, as far as it is a member of them: reconciliation
+  /// looks for what it lacks, and gets it. The one way to say so, whoever found out.
+  package func markBehind(_ node: NodeID, _ groups: some Sequence<GroupID>, because cause: String)
+    async throws
+  {
+    let all = Set(groups).sorted()
+    var marked: [GroupID] = []
+    for start in stride(from: 0, to: all.count, by: Limits.groupsPerChange) {
+      let part = Array(all[start..<min(start + Limits.groupsPerChange, all.count)])
+      marked += try await namespace.mutate(MarkBehind(node: node, groups: part)).outcome.groups
+    }
+    guard !marked.isEmpty else { return }
+    try await learn(marked)
+    logger.notice(
+      "a member lacks chunks",
+      metadata: ["node": "\(node)", "groups": "\(marked.count)", "cause": "\(cause)"])
+  }
+
+  /// Reads rows again.
+  package func learn(_ groups: [GroupID]) async throws {
+    let namespace = namespace
+    cluster.apply(try await disk.run { try namespace.view().groups(groups) })
   }
 
   /// Finds out which groups have chunks, so that only those without any are moved.

@@ -1,0 +1,290 @@
+import DFSCore
+import DFSMetadata
+import DFSRPC
+import DFSTransport
+import DFSWire
+import Logging
+
+/// Carries out the reconciliation of one group, a page at a time: takes inventories of its members, looks at
+/// the metadata afterwards, orders the copies that `ReconcilePage` wants, and makes members full when
+/// `ReconcilePass` says so. What it must know after a crash is in the slots alone.
+struct GroupReconciler: Sendable {
+  private static let listTimeout = Duration.seconds(20)
+  private static let copyTimeout = Duration.seconds(600)
+
+  let namespace: Namespace
+  let cluster: Cluster
+  let groups: GroupKeeper
+  let channels: NodeChannels
+  let reports: ReplicaReports
+  let formers: FormerHolders
+  let disk: BlockingThreads
+  let loads: SourceLoads
+  /// Chunks of one page of an inventory.
+  let page: Int
+  let logger: Logger
+  let now: @Sendable () -> ContinuousClock.Instant
+
+  enum Step: Sendable {
+    /// The pass goes on, with another page or from its beginning.
+    case goesOn(ReconcilePass)
+    /// Nothing is left to do for the members that could be asked.
+    case finished
+    /// Nothing can be done now.
+    case waits
+  }
+
+  /// Does one page of `pass`, or of a new one. Throws when the row or a node is not what the table says.
+  func step(_ group: GroupID, _ pass: ReconcilePass?) async throws -> Step {
+    let (row, membership) = cluster.withState { ($0.table[group], $0.membership) }
+    guard let row else { return .finished }
+    let targets = ReconcilePass.targets(of: row, membership)
+    guard !targets.isEmpty else { return .finished }
+    var current = ReconcilePass(row: row, targets: targets, since: namespace.revision)
+    if let pass, pass.stands(for: row, targets: targets) { current = pass }
+    let hasMore = try await takePage(of: &current, membership)
+    guard !hasMore else { return .goesOn(current) }
+    return try await finish(current)
+  }
+
+  /// True when more pages follow.
+  private func takePage(of pass: inout ReconcilePass, _ membership: Membership) async throws -> Bool {
+    let row = pass.row
+    var inventories: [GroupInventory] = []
+    for (node, answer) in await list(row, after: pass.after, membership) {
+      switch answer {
+      case .success(let inventory): inventories.append(inventory)
+      case .failure(let error):
+        if error.code == .stale { try await groups.learn([row.id]) }
+        pass.flaw(node, error.message)
+      }
+    }
+    var isComplete = inventories.count == row.members.count
+    let asked = pass.targets.filter { node in inventories.contains { $0.node == node } }.sorted()
+    guard !asked.isEmpty else {
+      throw DFSError(
+        .unavailable,
+        "no member of group \(row.id) that is to be repaired answers: \(pass.flaws.sentence)")
+    }
+    var plan = try await plan(pass, inventories, asked)
+    if !plan.unsourced.isEmpty {
+      let others = await formers.holders(of: row.id, otherThan: Set(row.members))
+      for node in others {
+        do {
+          inventories.append(try await list(row, on: node, as: .former, after: pass.after))
+        } catch { isComplete = false }
+      }
+      if !others.isEmpty { plan = try await self.plan(pass, inventories, asked) }
+    }
+    await carryOut(plan, &pass)
+    pass.took(plan, isComplete: isComplete)
+    count(pass, plan)
+    return plan.end != nil
+  }
+
+  /// Looks at the metadata, after the inventories were taken.
+  private func plan(
+    _ pass: ReconcilePass, _ inventories: [GroupInventory], _ targets: [NodeID]
+  ) async throws -> ReconcilePage.Plan {
+    let (namespace, group, after, limit) = (namespace, pass.row.id, pass.after, page)
+    let (page, references, open) = try await disk.run {
+      let view = try namespace.view()
+      let indexed = try view.chunks(of: group, after: after, limit: limit)
+      let page = ReconcilePage(
+        inventories: inventories, targets: targets, indexed: indexed, isIndexEnd: indexed.count < limit)
+      // What is condemned may be half deleted already: it is neither copied nor missed.
+      let missing = page.missing
+      let condemned = try view.condemned(among: Set(missing.map(\.inode)))
+      let references = try view.references(of: missing.filter { !condemned.contains($0.inode) })
+      let open = try Set(page.unnamed.map(\.inode)).filter { try view.isOpenUpload($0) }
+      return (page, references, open)
+    }
+    return page.plan(references: references, open: open, limits: .init(), loads: loads.now)
+  }
+
+  /// Ends a pass: promotes, begins another one, or gives up for now.
+  private func finish(_ pass: ReconcilePass) async throws -> Step {
+    let group = pass.row.id
+    switch pass.verdict {
+    case .wait(let reasons):
+      logger.info(
+        "a group can not be repaired now",
+        metadata: [
+          "group": "\(group)",
+          "reasons": "\(reasons.sentence)",
+        ])
+      return .waits
+    case .lookAgain:
+      return .goesOn(
+        ReconcilePass(
+          row: pass.row, targets: pass.targets, since: namespace.revision, missedBefore: pass.missed))
+    case .promote(let nodes, let lost):
+      do {
+        try await groups.make([pass.promotion(of: nodes)])
+      } catch let error as DFSError where error.code == .stale {
+        logger.debug("a group changed while it was repaired", metadata: ["group": "\(group)"])
+        return .goesOn(
+          ReconcilePass(
+            row: pass.row, targets: pass.targets, since: namespace.revision, missedBefore: pass.missed))
+      }
+      note(lost, of: group)
+      logger.info(
+        "members are full",
+        metadata: [
+          "group": "\(group)", "nodes": "\(nodes.map(\.description).joined(separator: " "))",
+          "chunks": "\(pass.wanted)",
+        ])
+      return nodes.count == pass.targets.count ? .finished : .waits
+    }
+  }
+
+  private func note(_ lost: [ChunkID], of group: GroupID) {
+    cluster.withState { state in
+      state.repair.lost(lost, of: group)
+      if !state.table.unfinished.contains(group) { state.repair.finished(group) }
+    }
+    guard !lost.isEmpty else { return }
+    logger.error(
+      "chunks have no good copy on any node; they are kept in the metadata and reported",
+      metadata: [
+        "group": "\(group)", "count": "\(lost.count)",
+        "chunks": "\(lost.prefix(20).map(\.description).joined(separator: " "))",
+      ])
+  }
+
+  /// What is left, as far as this pass can tell: what a filling member lacks of the rest is not known yet.
+  private func count(_ pass: ReconcilePass, _ plan: ReconcilePage.Plan) {
+    cluster.withState { state in
+      guard plan.end != nil else { return state.repair.counted(RepairBook.Left(), of: pass.row.id) }
+      let all = state.chunkCounts[pass.row.id] ?? 0
+      let rest = all - min(all, pass.wanted)
+      let filling = UInt64(pass.row.slots.count { $0.state == .filling })
+      let book = state.repair
+      let mean = book.repairedChunks > 0 ? book.repairedBytes / book.repairedChunks : 0
+      state.repair.counted(
+        RepairBook.Left(chunks: rest * filling, bytes: rest * filling * mean), of: pass.row.id)
+    }
+  }
+}
+
+// Calls to nodes.
+extension GroupReconciler {
+  /// Inventories of all members; those out of contact fail without a call.
+  private func list(
+    _ row: PlacementGroup, after: ChunkID?, _ membership: Membership
+  ) async -> [(NodeID, Result<GroupInventory, DFSError>)] {
+    await withTaskGroup(of: (NodeID, Result<GroupInventory, DFSError>).self) { tasks in
+      for slot in row.slots {
+        guard let node = slot.node else { continue }
+        tasks.addTask {
+          do {
+            guard membership[node]?.isInContact == true else {
+              throw DFSError(.unavailable, "node \(node) is out of contact")
+            }
+            let role: GroupInventory.Role = slot.state == .full ? .full : .partial
+            return (node, .success(try await list(row, on: node, as: role, after: after)))
+          } catch {
+            return (
+              node, .failure(DFSError(wrapping: error, "listing group \(row.id) on node \(node) failed"))
+            )
+          }
+        }
+      }
+      return await tasks.reduce(into: []) { $0.append($1) }
+    }
+  }
+
+  private func list(
+    _ row: PlacementGroup, on node: NodeID, as role: GroupInventory.Role, after: ChunkID?
+  ) async throws -> GroupInventory {
+    var request = WireListChunksRequest()
+    request.group = row.id.rawValue
+    request.node = node.rawValue
+    request.epoch = WireEpoch(namespace.epoch)
+    request.groupEpoch = row.epoch.rawValue
+    request.pageSize = UInt32(page)
+    if let after { request.after = WireChunkId(after) }
+    let page = try await channels.channel(to: node).call(
+      DataNodeMethods.listChunks, request, options: CallOptions(timeout: Self.listTimeout))
+    var replicas: [ChunkID: GroupInventory.Replica] = [:]
+    for listed in page.chunks {
+      replicas[ChunkID(listed.chunk)] = GroupInventory.Replica(
+        length: listed.length, root: try Digest(wire: listed.root, "the root of a listed chunk"))
+    }
+    let end = page.more ? page.chunks.last.map { ChunkID($0.chunk) } : nil
+    guard !page.more || end != nil else {
+      throw DFSError(.internal, "node \(node) says that more chunks follow an empty page of group \(row.id)")
+    }
+    return GroupInventory(node: node, role: role, replicas: replicas, end: end)
+  }
+
+  /// Orders the copies, of all nodes at once. What could not be made is a flaw of its node in this pass.
+  private func carryOut(_ plan: ReconcilePage.Plan, _ pass: inout ReconcilePass) async {
+    let row = pass.row
+    let asked = plan.askedBytes
+    loads.add(asked)
+    defer { loads.remove(asked) }
+    let flaws = await withTaskGroup(of: (NodeID, String?).self) { tasks in
+      for (node, orders) in plan.orders { tasks.addTask { (node, await copy(orders, of: row, to: node)) } }
+      return await tasks.reduce(into: [(NodeID, String)]()) { flaws, answer in
+        if let why = answer.1 { flaws.append((answer.0, why)) }
+      }
+    }
+    for (node, why) in flaws { pass.flaw(node, why) }
+  }
+
+  /// Gives why not all of them were made; `nil` when they are all durable on the node.
+  private func copy(_ orders: [CopyOrder], of row: PlacementGroup, to node: NodeID) async -> String? {
+    var request = WireCopyChunksRequest()
+    request.epoch = WireEpoch(namespace.epoch)
+    request.node = node.rawValue
+    request.group = row.id.rawValue
+    request.groupEpoch = row.epoch.rawValue
+    let sources = Set(orders.flatMap(\.sources)).sorted()
+    let places = Dictionary(uniqueKeysWithValues: sources.enumerated().map { ($1, UInt32($0)) })
+    request.sources = sources.compactMap { cluster.member($0).map { WireNodeAddress($0.record) } }
+    guard request.sources.count == sources.count else { return "a source is not known any more" }
+    request.chunks = orders.map { order in
+      var copy = WireChunkCopy()
+      copy.chunk = WireChunkId(order.chunk)
+      copy.length = order.length
+      copy.root = order.root.wire
+      copy.sources = order.sources.compactMap { places[$0] }
+      return copy
+    }
+    do {
+      let options = CallOptions(timeout: Self.copyTimeout)
+      return try await channels.channel(to: node).call(DataNodeMethods.copyChunks, request, options: options)
+      {
+        reader in
+        var (durable, why) = (0, String?.none)
+        while let answer = try await reader.next() {
+          note(answer, of: row.id, on: node)
+          if answer.reason.isEmpty { durable += 1 } else if why == nil { why = answer.message }
+        }
+        return why ?? (durable == orders.count ? nil : "it answered for \(durable) of \(orders.count) chunks")
+      }
+    } catch {
+      return DFSError(wrapping: error, "copying to node \(node) failed").message
+    }
+  }
+
+  private func note(_ answer: WireCopyChunksResponse, of group: GroupID, on node: NodeID) {
+    let (chunk, time) = (ChunkID(answer.chunk), now())
+    if answer.reason.isEmpty {
+      reports.forget(chunk, on: node)
+      cluster.withState { $0.repair.copied(chunks: 1, bytes: answer.copiedBytes, of: group, now: time) }
+    }
+    // A hint, as a reader's: the source's own look at its disk decides.
+    let bad = answer.badSources.map {
+      ReplicaReport(chunk: chunk, group: group, node: NodeID(rawValue: $0), fault: .corrupt)
+    }
+    if !bad.isEmpty { _ = reports.add(bad) }
+  }
+}
+
+extension [NodeID: String] {
+  fileprivate var sentence: String {
+    sorted { $0.key < $1.key }.map { "\($0.key): \($0.value)" }.joined(separator: "; ")
+  }
+}

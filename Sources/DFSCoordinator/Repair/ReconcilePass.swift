@@ -1,0 +1,98 @@
+import DFSCore
+import DFSMetadata
+
+/// One way through all chunks of a group, page by page: what it set out from, how far it is, and what it
+/// found. A value: it says when members may be called full, and never does anything itself.
+///
+/// A pass begins with a revision and the row's epoch. When it comes to its end without a flaw for a member,
+/// that member has every living chunk that was sealed before that revision, and `ChangeGroups` refuses to
+/// make it full if it missed or lost one since, or if the row is another one.
+struct ReconcilePass: Sendable {
+  let row: PlacementGroup
+  /// Members that are to become full.
+  let targets: Set<NodeID>
+  /// Before the first inventory.
+  let since: Revision
+  /// Chunks that the pass before this one has looked for in vain.
+  let missedBefore: Set<ChunkID>
+  /// Everything up to here is done.
+  private(set) var after: ChunkID?
+  /// Why a target can not become full by this pass.
+  private(set) var flaws: [NodeID: String] = [:]
+  private(set) var missed: Set<ChunkID> = []
+  private(set) var wanted: UInt64 = 0
+  /// Some member could not be asked, so what was not found is not called lost.
+  private(set) var hasAskedAll = true
+
+  /// Chunks that are remembered as not found; with more, nobody is called full.
+  static let mostMissed = 100_000
+
+  init(row: PlacementGroup, targets: Set<NodeID>, since: Revision, missedBefore: Set<ChunkID> = []) {
+    self.row = row
+    self.targets = targets
+    self.since = since
+    self.missedBefore = missedBefore
+  }
+
+  /// Members in contact that have something to catch up with. A suspect one waits for a person.
+  static func targets(of row: PlacementGroup, _ membership: Membership) -> Set<NodeID> {
+    Set(
+      row.slots.filter { $0.state == .filling || $0.state == .behind }.compactMap(\.node).filter {
+        membership[$0].map { $0.isInContact && !$0.record.isSuspect } ?? false
+      })
+  }
+
+  /// Whether it goes on for the row and the nodes as they are now.
+  func stands(for row: PlacementGroup, targets: Set<NodeID>) -> Bool {
+    self.row.epoch == row.epoch && self.targets == targets
+  }
+
+  mutating func flaw(_ node: NodeID, _ why: String) { if flaws[node] == nil { flaws[node] = why } }
+
+  /// Takes what a page brought: `isComplete` when every member was asked.
+  mutating func took(_ plan: ReconcilePage.Plan, isComplete: Bool) {
+    wanted += UInt64(plan.wanted)
+    hasAskedAll = hasAskedAll && isComplete
+    missed.formUnion(plan.unsourced.prefix(max(0, Self.mostMissed + 1 - missed.count)))
+    after = plan.end
+  }
+
+  enum Verdict: Sendable, Hashable {
+    /// These may become full; `lost` is what nobody has.
+    case promote([NodeID], lost: [ChunkID])
+    /// Once more, from the beginning: chunks were not found for the first time.
+    case lookAgain
+    /// Nobody can become full now, for these reasons; try again later.
+    case wait([NodeID: String])
+  }
+
+  /// At the end of the group.
+  var verdict: Verdict {
+    if !missed.isEmpty {
+      let count = missed.count
+      guard count <= Self.mostMissed else {
+        return waiting("more than \(Self.mostMissed) chunks are nowhere to be found")
+      }
+      guard hasAskedAll else { return waiting("\(count) chunks are missing and a member can not be asked") }
+      guard missed.isSubset(of: missedBefore) else { return .lookAgain }
+    }
+    let able = targets.filter { flaws[$0] == nil }
+    guard !able.isEmpty else { return .wait(flaws) }
+    return .promote(able.sorted(), lost: missed.sorted())
+  }
+
+  private func waiting(_ why: String) -> Verdict {
+    .wait(flaws.merging(targets.map { ($0, why) }) { first, _ in first })
+  }
+
+  /// The change that makes `nodes` full.
+  func promotion(of nodes: [NodeID]) -> ChangeGroups.Change {
+    var slots = row.slots
+    for index in slots.indices {
+      guard let node = slots[index].node, nodes.contains(node) else { continue }
+      slots[index] = GroupSlot(node: node, state: .full)
+    }
+    return ChangeGroups.Change(
+      id: row.id, expected: row.epoch, policy: row.policy, slots: slots, unlessMissedSince: since)
+  }
+}

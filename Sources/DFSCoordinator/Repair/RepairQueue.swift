@@ -1,0 +1,106 @@
+import DFSCore
+import DFSMetadata
+
+/// Which group is repaired next: the one with the fewest full members in contact; a bounded number at a time,
+/// in all and for each node that gets copies. Groups that failed wait, longer each time. A value with
+/// injected time.
+struct RepairQueue: Sendable {
+  typealias Instant = ContinuousClock.Instant
+
+  struct Limits: Sendable {
+    var groups = 16
+    var groupsPerTarget = 3
+    var firstRetry = Duration.seconds(1)
+    var longestRetry = Duration.seconds(60)
+  }
+
+  struct Entry: Sendable, Hashable {
+    var group: GroupID
+    /// Full members in contact.
+    var copies: Int
+    var targets: Set<NodeID>
+  }
+
+  private struct Retry: Sendable {
+    var failures: Int
+    var at: Instant
+    /// A node that came or went may change the outcome.
+    var membership: UInt64
+  }
+
+  var limits: Limits
+  /// Those with the fewest copies first.
+  private var waiting: [Entry] = []
+  private var running: [GroupID: Set<NodeID>] = [:]
+  private var busy: [NodeID: Int] = [:]
+  private var retries: [GroupID: Retry] = [:]
+
+  init(limits: Limits = Limits()) { self.limits = limits }
+
+  var isIdle: Bool { running.isEmpty }
+  var runningCount: Int { running.count }
+
+  /// Looks at the table again. Groups without a reachable target or source wait for the nodes.
+  mutating func fill(_ table: SlotTable, _ membership: Membership, now: Instant) {
+    retries = retries.filter { table.unfinished.contains($0.key) }
+    waiting = table.unfinished.compactMap { id in
+      guard let row = table[id], running[id] == nil, isDue(id, membership, now: now) else { return nil }
+      let targets = ReconcilePass.targets(of: row, membership)
+      guard !targets.isEmpty else { return nil }
+      let copies = row.slots.count { slot in
+        slot.state == .full && slot.node.flatMap { membership[$0] }?.isInContact == true
+      }
+      return Entry(group: id, copies: copies, targets: targets)
+    }.sorted { (Self.urgency($0), $0.group) < (Self.urgency($1), $1.group) }
+  }
+
+  /// Groups on their last reachable copy come first. Those that have none can only look for one elsewhere.
+  private static func urgency(_ entry: Entry) -> Int { entry.copies == 0 ? Int.max : entry.copies }
+
+  private func isDue(_ group: GroupID, _ membership: Membership, now: Instant) -> Bool {
+    guard let retry = retries[group] else { return true }
+    return now >= retry.at || retry.membership != membership.version && retry.failures <= 2
+  }
+
+  /// Claims the next group; `nil` when none may run now.
+  mutating func next() -> Entry? {
+    guard running.count < limits.groups,
+      let place = waiting.firstIndex(where: { entry in
+        entry.targets.contains { busy[$0, default: 0] < limits.groupsPerTarget }
+      })
+    else { return nil }
+    let entry = waiting.remove(at: place)
+    running[entry.group] = entry.targets
+    for target in entry.targets { busy[target, default: 0] += 1 }
+    return entry
+  }
+
+  enum End: Sendable, Hashable {
+    /// A page is done and there is more.
+    case goesOn
+    /// Nothing is left to do.
+    case finished
+    /// Nothing can be done now.
+    case failed
+  }
+
+  /// Gives a claimed group back.
+  mutating func end(_ entry: Entry, _ end: End, membership: UInt64, now: Instant) {
+    for target in running.removeValue(forKey: entry.group) ?? [] {
+      busy[target, default: 1] -= 1
+      if busy[target] == 0 { busy[target] = nil }
+    }
+    switch end {
+    case .goesOn:
+      retries[entry.group] = nil
+      let place = waiting.firstIndex { Self.urgency($0) > Self.urgency(entry) } ?? waiting.endIndex
+      waiting.insert(entry, at: place)
+    case .finished:
+      retries[entry.group] = nil
+    case .failed:
+      let failures = (retries[entry.group]?.failures ?? 0) + 1
+      let pause = min(limits.longestRetry, limits.firstRetry * (1 << min(failures - 1, 10)))
+      retries[entry.group] = Retry(failures: failures, at: now + pause, membership: membership)
+    }
+  }
+}
