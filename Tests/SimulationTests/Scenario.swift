@@ -29,8 +29,11 @@ struct Scenario {
   var faults = FaultRates()
   var workload = WorkloadRates()
   var planted = PlantedFaults()
+  /// Several coordinators over one ledger, instead of one that stands alone.
+  var hasStandbys = false
   /// Whether the cluster is to be whole at rest.
-  var heals = false
+  var heals = true
+  var sweepPeriod = Span.minutes(10)
 
   func coordinatorConfiguration(_ clock: ManualClock) -> CoordinatorConfiguration {
     var configuration = CoordinatorConfiguration(

@@ -17,10 +17,16 @@ struct Simulation {
   func run() -> [Violation] {
     form()
     world.beginStorm()
+    world.beginBackups()
     world.run(until: world.now + world.scenario.storm)
     if world.violations.isEmpty {
       world.calm()
-      world.run(until: world.now + world.scenario.rest)
+      for _ in 0..<4 {
+        world.run(until: world.now + world.scenario.rest / 4)
+        world.scrubAll()
+        world.leader?.hurrySweeps()
+      }
+      world.run(until: world.now + world.scenario.rest / 2)
     }
     if world.violations.isEmpty, world.scenario.heals { world.checkAtRest() }
     world.end()
@@ -30,7 +36,13 @@ struct Simulation {
   /// Machines, the first coordinator, and clients.
   private func form() {
     let scenario = world.scenario
-    world.startCoordinator(on: MemoryStore(), StandaloneLedger())
+    if scenario.hasStandbys {
+      let service = MemoryLedgerService(faults: .many, seed: world.seed)
+      world.ledgerService = service
+      world.startCoordinator(on: MemoryStore(), MemoryLedger(service))
+    } else {
+      world.startCoordinator(on: MemoryStore(), StandaloneLedger())
+    }
     for number in 0..<scenario.machines {
       let machine = Machine(number: number, zone: scenario.zoneName(number))
       machine.disk = world.newDisk()
@@ -65,6 +77,11 @@ extension World {
     leader?.pausedUntil = nil
     disturbed()
   }
+}
+
+extension World {
+  /// Every node reads everything it has.
+  func scrubAll() { for machine in machines { machine.process?.scrub(.max) } }
 }
 
 /// The command that runs a seed again, and the end of its history.

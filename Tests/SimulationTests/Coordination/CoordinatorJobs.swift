@@ -41,31 +41,40 @@ extension CoordinatorProcess {
   func watchNodes() {
     guard isRunning else { return }
     let now = world.instant
-    let (transitions, eligible) = cluster.withState { state in
+    let (transitions, occasion, unsaved) = cluster.withState { state in
       let transitions = state.membership.tick(now: now)
-      return (transitions, Set(state.membership.present.filter(\.isEligible).map(\.id)))
+      return (transitions, PlanOccasion(state), state.membership.unsaved.sorted())
     }
     note(transitions)
-    unsaved.formUnion(transitions.filter { $0.to == .out }.map(\.node))
-    for node in unsaved.sorted() {
-      attempt("save node \(node)") {
-        guard let record = cluster.member(node)?.record else { return }
-        _ = try mutate(PutNode(node: record))
-        unsaved.remove(node)
-      }
+    for node in unsaved { attempt("save node \(node)") { try save(node) } }
+    guard isDue(occasion) else { return }
+    attempt("plan groups") {
+      let policy = configuration.policy
+      let isMissing = cluster.withState { $0.table.groups(replicas: policy.replicas).isEmpty }
+      if !isMissing || occasion.eligible.count >= Int(policy.replicas) { try plan(policy) }
+      plannedFor = occasion
+      plannedAt = world.now
     }
-    if self.eligible != eligible {
-      self.eligible = eligible
-      eligibleSince = world.now
-    }
-    if world.now - eligibleSince >= .seconds(2) { attempt("plan groups") { try planIfNeeded(eligible) } }
   }
 
-  private func planIfNeeded(_ eligible: Set<NodeID>) throws {
-    let policy = configuration.policy
-    let isMissing = cluster.withState { $0.table.groups(replicas: policy.replicas).isEmpty }
-    if isMissing, eligible.count < Int(policy.replicas) { return }
-    if planned[policy.replicas] != eligible { try plan(policy) }
+  private func save(_ node: NodeID) throws {
+    guard let record = cluster.withState({ $0.membership.saving(node) }) else { return }
+    do { _ = try mutate(PutNode(node: record)) } catch {
+      cluster.withState { $0.membership.savingFailed(node) }
+      throw error
+    }
+  }
+
+  /// As the watch of the product: at once for nodes that go, when they have settled for nodes that come.
+  private func isDue(_ occasion: PlanOccasion) -> Bool {
+    if eligible != occasion.eligible {
+      eligible = occasion.eligible
+      eligibleSince = world.now
+    }
+    guard occasion != plannedFor else { return false }
+    if !occasion.gone.isSubset(of: plannedFor?.gone ?? []) { return true }
+    if !occasion.draining.isEmpty, world.now - plannedAt >= .seconds(1) { return true }
+    return world.now - eligibleSince >= .seconds(2)
   }
 
   /// As `GroupKeeper.plan`.
@@ -75,28 +84,28 @@ extension CoordinatorProcess {
       state.table.groups(replicas: policy.replicas).filter { !state.used.contains($0) }
     }
     cluster.markUsed(try unknown.filter { try !view.chunks(of: $0, after: nil, limit: 1).isEmpty })
-    let (table, members, used) = cluster.withState { ($0.table, $0.membership.present, $0.used) }
-    let candidates = members.filter(\.isEligible).map {
-      GroupPlanner.Candidate(node: $0.id, zone: $0.zone, capacity: $0.record.capacity)
-    }
+    let (table, membership, used) = cluster.withState { ($0.table, $0.membership, $0.used) }
     let planner = GroupPlanner(
-      policy: policy, candidates: candidates,
-      zones: Dictionary(members.map { ($0.id, $0.zone) }, uniquingKeysWith: { first, _ in first }),
-      rules: configuration.placement, isEmpty: { !used.contains($0) })
-    let changes = world.scenario.planted.plan(try planner.plan(table, using: &world.random))
+      policy: policy, membership: membership, rules: configuration.placement,
+      isEmpty: { !used.contains($0) })
+    let changes = world.scenario.planted.plan(try planner.plan(table, using: &world.random), world)
     for start in stride(from: 0, to: changes.count, by: Limits.groupsPerChange) {
       try make(Array(changes[start..<min(start + Limits.groupsPerChange, changes.count)]))
     }
-    planned[policy.replicas] = Set(candidates.map(\.node))
     if !changes.isEmpty { world.note("c\(number) planned \(changes.count) groups") }
   }
 
   func make(_ changes: [ChangeGroups.Change]) throws {
-    let settled = try mutate(ChangeGroups(changes: changes))
-    learn(
-      zip(changes, settled.outcome.epochs).map {
-        PlacementGroup(id: $0.id, epoch: $1, policy: $0.policy, slots: $0.slots)
-      })
+    do {
+      let settled = try mutate(ChangeGroups(changes: changes))
+      learn(
+        zip(changes, settled.outcome.epochs).map {
+          PlacementGroup(id: $0.id, epoch: $1, policy: $0.policy, slots: $0.slots)
+        })
+    } catch let error as DFSError where error.code == .stale {
+      learn(try namespace.view().groups(changes.map(\.id)))
+      throw error
+    }
   }
 
   // MARK: expire_uploads
@@ -141,8 +150,8 @@ extension CoordinatorProcess {
     var done: Set<NodeID> = []
     guard waiting > 0 else { return then([]) }
     for (node, runs) in plan.orders.sorted(by: { $0.key < $1.key }) {
-      order(node, timeout: .seconds(30)) { [world, epoch] process in
-        try world.reap(runs, on: process, epoch)
+      order(node, timeout: .seconds(30)) { [epoch] process in
+        try process.reap(runs, epoch, at: nil, because: .reaped)
       } then: { (result: Result<Void, DFSError>) in
         if case .success = result { done.insert(node) }
         waiting -= 1
@@ -200,20 +209,6 @@ extension World {
     }
   }
 
-  /// As the datanode's `ReapChunks`.
-  func reap(_ runs: [ReapPlan.Run], on process: NodeProcess, _ epoch: Epoch) throws {
-    try process.obey(epoch)
-    for run in runs {
-      for index in run.first..<run.first + run.count {
-        let chunk = ChunkID(inode: run.inode, index: index)
-        guard let replica = process.disk.remove(chunk, in: run.group) else { continue }
-        tally.add("replicas reaped")
-        note("m\(process.machine.number) reaps \(chunk)")
-        tell(.replicaRemoved(chunk, run.group, process.node, .reaped, wasGood: replica.isGood))
-      }
-    }
-  }
-
   // MARK: The sparse pace
 
   /// Something has changed that silence shows later: the watch must look at the right times.
@@ -251,7 +246,9 @@ extension World {
       let leader, network.connects(process.machine.host, leader.host)
     else { return }
     if process.stream?.coordinator !== leader {
-      switch leader.answer({ try leader.register(process.registration) }) {
+      switch leader.answer({
+        try leader.register(process.registration, lostChunks: process.disk.hasLostChunks)
+      }) {
       case .success(let terms): process.registered(terms, with: leader)
       case .failure(let error): tell(.registrationRefused(error, process.machine.number))
       }

@@ -17,14 +17,14 @@ final class CoordinatorProcess {
   var isRunning = true
   var pausedUntil: Moment?
   /// What the watch remembers.
-  var unsaved: Set<NodeID> = []
   var eligible: Set<NodeID> = []
   var eligibleSince = Moment.start
-  var planned: [UInt8: Set<NodeID>] = [:]
+  var plannedFor: PlanOccasion?
+  var plannedAt = Moment.start
   /// Where the reaper's next step begins.
   var reapedTo: ReapPage?
   var isReaping = false
-  var healing = HealingState()
+  var healing: HealingState
 
   static let silence = Logger(label: "simulation") { _ in SwiftLogNoOpLogHandler() }
 
@@ -39,6 +39,7 @@ final class CoordinatorProcess {
       store: store, ledger: ledger, configuration: configuration.namespace, rounds: .caller,
       logger: Self.silence)
     startedAt = world.instant
+    healing = HealingState(startedAt: startedAt, sweepPeriod: world.scenario.sweepPeriod.duration)
     let view = try namespace.view()
     var table = SlotTable()
     while true {
@@ -93,7 +94,7 @@ final class CoordinatorProcess {
   }
 
   /// As `NodeRegistrar.register`.
-  func register(_ registration: Registration) throws -> Terms {
+  func register(_ registration: Registration, lostChunks: Bool) throws -> Terms {
     let authority = DFSCoordinator.Membership.Authority(
       cluster: namespace.cluster, epoch: epoch, revision: namespace.revision)
     let newKey = world.random.bytes(32)
@@ -107,6 +108,7 @@ final class CoordinatorProcess {
       $0.membership.register(registration, record: record, now: now)
     }
     note(transitions)
+    if lostChunks { try markBehind(record.id, cluster.withState { $0.table.groups(of: record.id) }) }
     return Terms(
       cluster: namespace.cluster, epoch: epoch, revision: namespace.revision,
       receiptKey: ReceiptKey.derive(from: record, boot: record.boot))
@@ -123,9 +125,7 @@ final class CoordinatorProcess {
     }
     stream.seen = changed.version
     note(transitions)
-    for (chunk, group) in findings.sorted(by: { $0.key < $1.key }) {
-      found(bad: chunk, group, on: report.node)
-    }
+    try found(bad: findings, on: report.node)
     return Grant(
       epoch: epoch, revision: namespace.revision, lease: configuration.membership.lease,
       groups: changed.groups.map { ($0.id, $0.epoch) })

@@ -1,4 +1,5 @@
 import DFSCore
+import DFSKeyValue
 import DFSMetadata
 
 /// What goes wrong.
@@ -28,6 +29,13 @@ enum FaultKind: CaseIterable {
   case foreignDisk
   /// A directory is copied to another machine, and both are started.
   case clonedDisk
+  /// People at work.
+  case drain
+  case maintenance
+  /// The coordinator's disk is lost, and an older copy of the metadata restored.
+  case metadataLost
+  /// Another coordinator takes the lead while the old one does not know.
+  case secondLeader
 }
 
 extension World {
@@ -76,6 +84,10 @@ extension World {
     case .coordinatorPause: leader?.pausedUntil = now + around(.seconds(20))
     case .foreignDisk: mountForeignDisk()
     case .clonedDisk: cloneDisk()
+    case .drain: drainAndRemove()
+    case .maintenance: maintain()
+    case .metadataLost: loseMetadata()
+    case .secondLeader: startSecondLeader()
     }
   }
 
@@ -130,6 +142,7 @@ extension World {
     destroyAll(disk) { _ in true }
     machine.disk = nil
     machine.isBusy = true
+    schedule(after: around(.minutes(5))) { [self] in giveUp(disk.node) }
     schedule(after: span(.seconds(10), .minutes(15))) { [self] in replaceDisk(machine) }
   }
 
@@ -150,6 +163,7 @@ extension World {
     machine.isBusy = true
     start(machine)
     schedule(after: around(.minutes(4))) { [self] in
+      giveUp(disk.node)
       stop(machine)
       machine.disk = nil
       replaceDisk(machine)
@@ -272,10 +286,23 @@ extension World {
   }
 
   func coordinatorIsGone(_ coordinator: CoordinatorProcess) {
-    let store = coordinator.store.afterCrash()
     schedule(after: span(.milliseconds(500), .seconds(30))) { [self] in
+      if let ledgerService {
+        // A standby builds its store from the ledger.
+        guard leader == nil else { return }
+        return startCoordinator(on: MemoryStore(), MemoryLedger(ledgerService))
+      }
+      var store = coordinator.store.afterCrash()
+      if isRestoring, let backup, let older = restored(backup) { store = older }
+      isRestoring = false
       startCoordinator(on: store, StandaloneLedger())
     }
+  }
+
+  private func startSecondLeader() {
+    guard let ledgerService, coordinators.count(where: \.isRunning) == 1 else { return }
+    note("another coordinator takes the lead")
+    startCoordinator(on: MemoryStore(), MemoryLedger(ledgerService))
   }
 }
 

@@ -1,6 +1,8 @@
 import DFSCore
 import DFSMetadata
 
+@testable import DFSCoordinator
+
 /// At rest every group that can have all its members has them, all full, and every living chunk of which a good
 /// copy exists is good on each of them.
 struct CopiesReturnToTarget: Invariant {
@@ -11,7 +13,8 @@ struct CopiesReturnToTarget: Invariant {
       let wanted = min(Int(row.policy.replicas), world.truth.zones(of: .active).count)
       let full = row.slots.filter { $0.state == .full }.compactMap(\.node)
       if full.count < wanted {
-        return "group \(id) has \(full.count) full members of \(wanted): \(row.slots.map(\.summary))"
+        return "group \(id) has \(full.count) full members of \(wanted): \(row.slots.map(\.summary)); "
+          + (world.leader?.sight(of: id) ?? "nobody leads")
       }
       for chunk in world.truth.living(in: id) {
         let copies = Set(world.goodCopies(of: chunk, in: id).map(\.node))
@@ -20,6 +23,21 @@ struct CopiesReturnToTarget: Invariant {
       }
     }
     return nil
+  }
+}
+
+extension CoordinatorProcess {
+  /// What the coordinator believes of a group, for a person.
+  func sight(of group: GroupID) -> String {
+    cluster.withState { state in
+      let members = (state.table[group]?.slots ?? []).map { slot in
+        let member = slot.node.flatMap { state.membership[$0] }
+        return "\(slot.summary), \(member.map { "\($0.record.state) \($0.life)" } ?? "")"
+          + (member?.record.isSuspect == true ? " suspect" : "")
+          + (member?.isInContact == true ? "" : " out of contact")
+      }
+      return "c\(number) sees \(members)"
+    }
   }
 }
 

@@ -35,6 +35,8 @@ enum RemovalCause {
   case stray
   /// Its bytes are wrong.
   case quarantine
+  /// An operator took the disk away, which the cluster had called safe.
+  case operatorWiped
 }
 
 struct CountedChunk {

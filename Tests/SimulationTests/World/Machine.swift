@@ -21,6 +21,8 @@ final class Disk {
   var epoch = Epoch.zero
   var revision = Revision.zero
   var epochs: [GroupID: GroupEpoch] = [:]
+  /// Its store of small chunks was set aside, and no coordinator knows yet.
+  var hasLostChunks = false
   private(set) var groups: [GroupID: [ChunkID: Replica]] = [:]
 
   init(node: NodeID, store: StoreID) {
@@ -57,6 +59,7 @@ final class Disk {
   func remove(_ chunk: ChunkID, in group: GroupID) -> Replica? { groups[group]?.removeValue(forKey: chunk) }
   func spoil(_ chunk: ChunkID, in group: GroupID) { groups[group]?[chunk]?.isGood = false }
   func removeSmall() {
+    hasLostChunks = true
     for group in groups.keys { groups[group] = groups[group]?.filter { !$0.value.isSmall } }
   }
 }

@@ -11,7 +11,7 @@ final class NodeProcess {
   let machine: Machine
   let disk: Disk
   let boot: BootID
-  private unowned let world: World
+  unowned let world: World
   private(set) var fence: CoordinatorFence
   private(set) var epochs: GroupEpochs
   private(set) var lease = LeaseGuard()
@@ -69,14 +69,22 @@ final class NodeProcess {
       node: disk.node, store: disk.store, groupEpoch: epoch, mac: seal.code(for: content.bytes))
   }
 
-  /// Fences an order: a higher epoch is durable when this returns.
+  /// Fences an order: only the coordinator with which this node has registered is obeyed.
   func obey(_ epoch: Epoch) throws {
-    try adopt { try $0.admit(epoch: epoch, revision: nil) }
+    guard try fence.admit(epoch: epoch, revision: nil) == nil, fence.seen.cluster != nil else {
+      throw DFSError(.unavailable, "node \(node) has not registered with the coordinator of epoch \(epoch)")
+    }
     world.tell(.orderObeyed(epoch, disk.node, disk.store))
   }
 
-  /// The group epoch of an order, durable before the order is carried out.
-  func raise(_ news: [(GroupID, GroupEpoch)]) {
+  /// As above, for an order about a group, whose epoch is durable when this returns.
+  func obey(_ epoch: Epoch, in group: GroupID, at groupEpoch: GroupEpoch) throws {
+    try obey(epoch)
+    try epochs.admit(group, at: groupEpoch)
+    raise([(group, groupEpoch)])
+  }
+
+  private func raise(_ news: [(GroupID, GroupEpoch)]) {
     let rising = epochs.rising(news)
     guard !rising.isEmpty else { return }
     disk.epochs.merge(rising) { $1 }
@@ -136,14 +144,16 @@ final class NodeProcess {
 
   private func register() {
     guard let coordinator = world.coordinatorFound(by: machine.host) else { return }
-    let registration = registration
+    let (registration, lostChunks) = (registration, disk.hasLostChunks)
     world.call(from: machine.host, to: coordinator.host, timeout: .seconds(5)) { answer in
-      answer(coordinator.answer { try coordinator.register(registration) })
+      answer(coordinator.answer { try coordinator.register(registration, lostChunks: lostChunks) })
     } then: { [self] (result: Result<CoordinatorProcess.Terms, DFSError>) in
       guard isRunning else { return }
       switch result {
       case .success(let terms): registered(terms, with: coordinator)
-      case .failure(let error): world.tell(.registrationRefused(error, machine.number))
+      case .failure(let error):
+        if error.code != .deadlineExceeded { world.note("m\(machine.number) is refused: \(error)") }
+        world.tell(.registrationRefused(error, machine.number))
       }
     }
   }
@@ -156,6 +166,7 @@ final class NodeProcess {
       return
     }
     fence.observe(terms.revision)
+    disk.hasLostChunks = false
     seal = MessageAuthenticator(key: terms.receiptKey)
     stream = Stream(with: coordinator)
   }

@@ -1,4 +1,5 @@
 import DFSCore
+import DFSKeyValue
 import DFSMetadata
 import TestSupport
 
@@ -29,6 +30,11 @@ final class World {
   private var queue = EventQueue()
   private let origin = ContinuousClock.now
   private(set) var events = 0
+  /// Where metadata becomes durable for several coordinators; none where one stands alone.
+  var ledgerService: MemoryLedgerService?
+  /// An older copy of the metadata, and whether the next coordinator is to begin with it.
+  var backup: MemoryStore?
+  var isRestoring = false
   /// Seconds at which the watch looks, at the sparse pace.
   var watched: Set<Int64> = []
 
@@ -107,6 +113,8 @@ final class World {
   }
 
   private func report(_ violation: Violation) {
+    // The first is what matters; others follow from it.
+    guard violations.isEmpty else { return }
     note("VIOLATION of \(violation.invariant): \(violation.what)")
     violations.append(violation)
   }

@@ -1,0 +1,72 @@
+import DFSCore
+import DFSMetadata
+
+@testable import DFSCoordinator
+@testable import DFSDataNode
+
+/// What a datanode does when it is ordered to: each function is the call of the same name.
+extension NodeProcess {
+  /// As `ReapChunks`.
+  func reap(_ runs: [ReapPlan.Run], _ epoch: Epoch, at groupEpoch: GroupEpoch?, because cause: RemovalCause)
+    throws
+  {
+    try obey(epoch)
+    for run in runs {
+      if let groupEpoch { try epochs.admit(run.group, at: groupEpoch) }
+      for index in run.first..<run.first + run.count {
+        let chunk = ChunkID(inode: run.inode, index: index)
+        guard let replica = disk.remove(chunk, in: run.group) else { continue }
+        world.tally.add("replicas removed: \(cause)")
+        world.note("m\(machine.number) removes \(chunk): \(cause)")
+        world.tell(.replicaRemoved(chunk, run.group, node, cause, wasGood: replica.isGood))
+      }
+    }
+  }
+
+  /// As `ListChunks` with an epoch.
+  func list(
+    _ group: GroupID, _ epoch: Epoch, at groupEpoch: GroupEpoch?, after: ChunkID?, limit: Int,
+    depth: NodeInventories.Depth
+  ) throws -> InventoryPage {
+    if let groupEpoch { try obey(epoch, in: group, at: groupEpoch) } else { try obey(epoch) }
+    let rest = disk.chunks(in: group).filter { chunk in after.map { $0 < chunk } ?? true }
+    let part = rest.prefix(limit)
+    if depth == .verified {
+      for chunk in part where !disk.isGood(chunk, in: group) { quarantine(chunk, in: group) }
+    }
+    let entries = part.compactMap { chunk in
+      disk.replica(chunk, in: group).map { InventoryEntry(chunk: chunk, length: $0.length, root: $0.root) }
+    }
+    // An empty page is the last one.
+    return InventoryPage(entries: entries, more: rest.count > part.count && !entries.isEmpty)
+  }
+
+  /// One chunk of `CopyChunks`: what the sources gave is verified on arrival.
+  func keep(
+    _ chunk: ChunkID, in group: GroupID, from source: Replica?, length: UInt32, root: Digest, _ epoch: Epoch,
+    at groupEpoch: GroupEpoch
+  ) throws {
+    try obey(epoch)
+    try epochs.admit(group, at: groupEpoch)
+    if let here = disk.replica(chunk, in: group) {
+      // The footer is looked at, not every byte: rot is found by scrubbing.
+      guard here.root != root else { return }
+      throw DFSError(.alreadyExists, "chunk \(chunk) is here with another content")
+    }
+    guard let source, source.isGood, source.root == root, source.length == length else {
+      throw DFSError(.unavailable, "no source has a good copy of chunk \(chunk)")
+    }
+    try disk.keep(chunk, in: group, source)
+    world.tally.add("replicas copied")
+    world.tell(.replicaStored(chunk, group, node, root))
+  }
+
+  /// As the scrub: reads some of its chunks to the last byte.
+  func scrub(_ count: Int) {
+    for group in disk.groupsWithChunks {
+      for chunk in disk.chunks(in: group).prefix(count) where !disk.isGood(chunk, in: group) {
+        quarantine(chunk, in: group)
+      }
+    }
+  }
+}
