@@ -105,6 +105,9 @@ package enum SettingTable {
       "coordinator.trash_retention", .duration(.zero...(.seconds(31_536_000))), "24h",
       "How long what was removed or replaced can be had back with dfsd undelete; 0 for not at all"),
     SettingKey(
+      "coordinator.trash_entries", .count(1...1_000_000_000), "10000000",
+      "Deletions that the trash keeps; of more, the oldest leave early, so that the metadata stay bounded"),
+    SettingKey(
       "coordinator.reap_grace", .duration(.zero...(.seconds(2_592_000))), "120s",
       "Chunks of what was removed, and has left the trash, are deleted from the disks not before this"),
     SettingKey(

@@ -199,6 +199,7 @@ extension CoordinatorSettings {
     snapshotLifetime = reader.duration("coordinator.snapshot_lifetime")
     snapshotLimit = reader.count("coordinator.snapshot_limit")
     trashRetention = reader.duration("coordinator.trash_retention")
+    trashEntries = reader.count("coordinator.trash_entries")
     reapGrace = reader.duration("coordinator.reap_grace")
     checkPeriod = reader.duration("coordinator.check_period")
     resultRetention = reader.duration("coordinator.result_retention")

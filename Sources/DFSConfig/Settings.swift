@@ -61,6 +61,7 @@ package struct CoordinatorSettings: Sendable, Equatable {
   package var snapshotLifetime: Duration
   package var snapshotLimit: Int
   package var trashRetention: Duration
+  package var trashEntries: Int
   package var reapGrace: Duration
   package var checkPeriod: Duration
   package var resultRetention: Duration

@@ -11,6 +11,8 @@ package struct NamespaceConfiguration: Sendable {
   package var reapGrace: Duration = .seconds(120)
   /// How long what was removed or replaced can be had back; zero for not at all.
   package var trashRetention: Duration = .seconds(24 * 3600)
+  /// Deletions that the trash keeps; when there are more, the oldest leave early.
+  package var trashEntries: UInt64 = 10_000_000
   /// How long the results of mutations are kept at least; in whole hours.
   package var outcomeRetention: Duration = .seconds(2 * 3600)
   package var listSnapshotLifetime: Duration = .seconds(300)

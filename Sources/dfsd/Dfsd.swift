@@ -54,6 +54,8 @@ struct Dfsd: AsyncParsableCommand {
       } else {
         try command.run()
       }
+    } catch let error as DFSError where error.metadata["pipe"] == "closed" {
+      Terminal.endWithoutReader()
     } catch let error as DFSError {
       Terminal.complain(error)
       Foundation.exit(ExitStatus(error.code).rawValue)

@@ -4,7 +4,11 @@ import Foundation
 
 /// What a local path is.
 struct LocalEntry: Sendable {
-  enum Kind: Sendable { case file, directory, link, other }
+  enum Kind: Sendable {
+    case file, directory, link, other
+    /// Its name is not UTF-8, so no remote path can have it.
+    case unnameable
+  }
 
   var kind: Kind
   var mode: UInt16
@@ -27,6 +31,15 @@ struct LocalEntry: Sendable {
     modified = Timestamp(
       rawValue: Int64(status.st_mtim.tv_sec) * 1_000_000_000 + Int64(status.st_mtim.tv_nsec))
     length = kind == .file ? Int64(status.st_size) : 0
+  }
+}
+
+extension LocalEntry {
+  fileprivate static let unnameable = LocalEntry(
+    kind: .unnameable, mode: 0, modified: Timestamp(rawValue: 0), length: 0)
+
+  private init(kind: Kind, mode: UInt16, modified: Timestamp, length: Int64) {
+    (self.kind, self.mode, self.modified, self.length) = (kind, mode, modified, length)
   }
 }
 
@@ -58,6 +71,7 @@ final class LocalTree {
     for level in levels { closedir(level.stream) }
   }
 
+  /// The next entry; `nil` at the end. After an error, which concerns one entry, the walk goes on with the rest.
   func next() throws -> Item? {
     if let top = first {
       first = nil
@@ -65,10 +79,14 @@ final class LocalTree {
       return top
     }
     while let level = levels.last {
-      guard let name = try nextName(level) else {
+      guard let bytes = try nextName(level) else {
         closedir(level.stream)
         levels.removeLast()
         continue
+      }
+      guard let name = String(validating: bytes, as: UTF8.self) else {
+        let shown = String(decoding: bytes, as: UTF8.self)
+        return Item(path: level.path + "/" + shown, names: level.names + [shown], entry: .unnameable)
       }
       let path = level.path + "/" + name
       let item = Item(path: path, names: level.names + [name], entry: try LocalEntry(path, following: false))
@@ -86,22 +104,22 @@ final class LocalTree {
     levels.append(Level(path: item.path, names: item.names, stream: stream))
   }
 
-  private func nextName(_ level: Level) throws -> String? {
+  private func nextName(_ level: Level) throws -> [UInt8]? {
     while true {
       errno = 0
       guard let entry = readdir(level.stream) else {
-        guard errno == 0 else { throw localFailure(level.path, errno) }
+        guard errno == 0 else {
+          let failure = localFailure(level.path, errno)
+          closedir(level.stream)
+          levels.removeLast()
+          throw failure
+        }
         return nil
       }
       // SAFETY: `d_name` is a NUL-terminated string within the entry, which lives until the next `readdir`.
       let bytes = withUnsafeBytes(of: &entry.pointee.d_name) { Array($0.prefix { $0 != 0 }) }
       guard bytes != [0x2E], bytes != [0x2E, 0x2E] else { continue }
-      guard let name = String(validating: bytes, as: UTF8.self) else {
-        throw DFSError(
-          .invalidArgument,
-          "\(level.path) holds a name that is not UTF-8: \(String(decoding: bytes, as: UTF8.self))")
-      }
-      return name
+      return bytes
     }
   }
 }

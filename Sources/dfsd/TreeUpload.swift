@@ -18,7 +18,8 @@ struct TreeUpload: Sendable {
   let options: UploadOptions
   let json: Bool
 
-  func run(_ items: [Item]) async throws {
+  /// Goes on after what concerns one file only; what comes back tells how it went.
+  func run(_ items: [Item]) async throws -> Failures {
     for item in items where item.source != "-" && !item.isRecursive {
       guard try LocalEntry(item.source, following: true).kind != .directory else {
         throw DFSError(
@@ -27,13 +28,22 @@ struct TreeUpload: Sendable {
     }
     let progress = try ProgressLine("put", total: Terminal.isErrorTerminal ? total(items) : nil)
     defer { progress?.clear() }
+    var failures = Failures()
     for item in items {
-      if item.source == "-" {
-        try await store("-", item.target, progress)
-      } else {
-        try await storeTree(item, progress)
+      do {
+        if item.source == "-" {
+          try await store("-", item.target, progress)
+        } else {
+          try await storeTree(item, progress, &failures)
+        }
+      } catch {
+        // Alone, it is the command's own error.
+        guard items.count > 1 else { throw error }
+        progress?.clear()
+        try failures.take(error)
       }
     }
+    return failures
   }
 
   /// The length of everything, for a person who watches; a second walk costs little beside the copying.
@@ -42,35 +52,59 @@ struct TreeUpload: Sendable {
     for item in items {
       guard item.source != "-" else { return nil }
       let tree = try LocalTree(item.source)
-      while let found = try tree.next() { total += found.entry.length }
+      while true {
+        // What fails here fails again when it is to be stored, and is told then.
+        do {
+          guard let found = try tree.next() else { break }
+          total += found.entry.length
+        } catch { continue }
+      }
     }
     return total
   }
 
-  private func storeTree(_ item: Item, _ progress: ProgressLine?) async throws {
+  private func storeTree(_ item: Item, _ progress: ProgressLine?, _ failures: inout Failures) async throws {
+    guard item.isRecursive else { return try await store(item.source, item.target, progress) }
     var directories: [(RemotePath, mode: UInt16, modified: Timestamp)] = []
     let tree = try LocalTree(item.source)
-    try await withThrowingTaskGroup(of: Void.self) { group in
+    try await withThrowingTaskGroup(of: (any Error)?.self) { group in
       var running = 0
-      while let found = try tree.next() {
+      func finishOne() async throws {
+        running -= 1
+        guard let error = try await group.next() ?? nil else { return }
+        progress?.clear()
+        try failures.take(error)
+      }
+      while true {
+        let found: LocalTree.Item
+        do {
+          guard let next = try tree.next() else { break }
+          found = next
+        } catch {
+          progress?.clear()
+          try failures.take(error)
+          continue
+        }
+        if let reason = found.reasonToLeaveOut {
+          remark("\(found.path) \(reason); left out", progress)
+          failures.leaveOut()
+          continue
+        }
         let names = try found.names.map { try FileName($0) }
         let target = RemotePath(components: item.target.components + names)
-        switch found.entry.kind {
-        case .directory:
+        guard found.entry.kind == .file else {
           _ = try await client.makeDirectory(target, makeParents: true)
           directories.append((target, found.entry.mode, found.entry.modified))
-        case .link: remark("\(found.path) is a symbolic link; left out", progress)
-        case .other: remark("\(found.path) is neither file nor directory; left out", progress)
-        case .file:
-          if running >= Self.filesAtOnce {
-            try await group.next()
-            running -= 1
-          }
-          running += 1
-          group.addTask { try await store(found.path, target, progress) }
+          continue
+        }
+        if running >= Self.filesAtOnce { try await finishOne() }
+        running += 1
+        group.addTask {
+          do { try await store(found.path, target, progress) } catch { return error }
+          return nil
         }
       }
-      try await group.waitForAll()
+      while running > 0 { try await finishOne() }
     }
     // Deepest first: a child's change must not touch its parent's time again.
     for (path, mode, modified) in directories.reversed() {
@@ -105,5 +139,17 @@ struct TreeUpload: Sendable {
   private func remark(_ text: String, _ progress: ProgressLine?) {
     progress?.clear()
     Terminal.note("dfsd: \(HumanText.name(text))")
+  }
+}
+
+extension LocalTree.Item {
+  /// Why it can not be stored, if it can not.
+  fileprivate var reasonToLeaveOut: String? {
+    switch entry.kind {
+    case .file, .directory: nil
+    case .link: "is a symbolic link"
+    case .other: "is neither file nor directory"
+    case .unnameable: "has a name that is not UTF-8"
+    }
   }
 }

@@ -153,4 +153,33 @@ import Testing
       }
     }
   }
+
+  @Test func `what was removed or replaced comes back, until it is purged`() async throws {
+    try await RunningCluster.run { _, client in
+      let (one, two) = (bytes(300_000), bytes(5))
+      let path = try RemotePath("/d/file")
+      var options = UploadOptions()
+      options.makeParents = true
+      try await client.upload(bytes: one, to: path, options: options)
+      try await client.upload(bytes: two, to: path)
+      let deletion = try #require(try await client.remove(path))
+      var found: [TrashEntry] = []
+      for try await entry in client.trash(below: try RemotePath("/d")) { found.append(entry) }
+      #expect(found.map(\.path) == ["/d/file", "/d/file"] && found.map(\.cause) == [.replaced, .removed])
+      #expect(found.last?.deletion == deletion && found.first?.length == ByteCount(300_000))
+      #expect(try await client.undelete(deletion).path == "/d/file")
+      let old = try RemotePath("/old")
+      let first = try #require(found.first?.deletion)
+      #expect(try await client.undelete(first, to: old).attributes.length == ByteCount(300_000))
+      #expect(try await client.read(path) == two)
+      #expect(try await client.read(old) == one)
+      let gone = await #expect(throws: DFSError.self) { try await client.undelete(deletion) }
+      #expect(gone?.code == .notFound)
+      #expect(try await client.remove(old, .single, .now) == nil)
+      let tree = try #require(try await client.remove(try RemotePath("/d"), .tree))
+      #expect(try await client.purge([tree, deletion]) == 1)
+      #expect(try await client.emptyTrash() == 0)
+      #expect(try await client.trashPage().entries.isEmpty)
+    }
+  }
 }

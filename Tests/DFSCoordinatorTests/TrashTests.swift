@@ -201,6 +201,20 @@ struct `The trash at the coordinator` {
     }
   }
 
+  @Test func `of more deletions than are kept the oldest leave early`() async throws {
+    try await CoordinatorScene.run {
+      $0.namespace.trashRetention = .seconds(3600)
+      $0.namespace.trashEntries = 3
+    } _: { scene in
+      for number in 0..<8 {
+        try await scene.putInline("/\(number)", [1])
+        try await scene.remove("/\(number)")
+      }
+      try await scene.exhaust(scene.purger)
+      #expect(try await scene.trash().entries.map(\.path) == ["/5", "/6", "/7"])
+    }
+  }
+
   @Test func `on nearly full disks the oldest that take space leave early, and no more than needed`()
     async throws
   {

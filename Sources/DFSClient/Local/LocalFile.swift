@@ -169,8 +169,11 @@ final class LocalFile: Sendable {
       case ENAMETOOLONG, EINVAL, ELOOP: .invalidArgument
       default: .unavailable
       }
-    return DFSError(
+    var error = DFSError(
       code, "\(path) cannot be \(what): \(String(cString: strerror(number)))", metadata: ["path": path])
+    // Whoever read the other end has gone, which is no fault of anybody's.
+    if number == EPIPE { error.metadata["pipe"] = "closed" }
+    return error
   }
 }
 

@@ -5,9 +5,9 @@ package import DFSTransport
 package import Logging
 import Synchronization
 
-/// Ends the time in the trash of what has expired; and, while less than a tenth of the cluster's capacity is
-/// free, of the oldest that take space on the disks. Everything it needs to know is durable but what it
-/// purged lately.
+/// Ends the time in the trash of what has expired; of the oldest, when there are more than the metadata are
+/// meant to hold; and, while less than a tenth of the cluster's capacity is free, of the oldest that take space
+/// on the disks. Everything it needs to know is durable but what it purged lately.
 package struct PurgeExpired: Job {
   package let name = "purge_trash"
   package let what = "Ends the time in the trash of what has expired, of the oldest earlier on full disks."
@@ -47,7 +47,21 @@ package struct PurgeExpired: Job {
     let purged = try await namespace.purge(expired)
     if purged > 0 { logger.info("purged from the trash", metadata: ["deletions": "\(purged)"]) }
     if expired.count == Self.batch { return .atOnce }
+    if try await shorten() { return .atOnce }
     return try await relieve()
+  }
+
+  /// Purges the oldest of more deletions than the metadata are meant to hold.
+  private func shorten() async throws -> Bool {
+    let (count, limit) = (namespace.counts.trash, namespace.configuration.trashEntries)
+    guard count > limit else { return false }
+    let (namespace, excess) = (namespace, min(Self.batch, Int(clamping: count - limit)))
+    let oldest = try await disk.run { try namespace.view().trashCosts(limit: excess).costs }
+    let purged = try await namespace.purge(oldest.map(\.deletion))
+    logger.warning(
+      "the trash has more than coordinator.trash_entries: the oldest left early",
+      metadata: ["deletions": "\(purged)", "limit": "\(limit)"])
+    return purged > 0
   }
 
   /// Purges ahead of time what the disks need back.

@@ -42,6 +42,7 @@ extension CoordinatorConfiguration {
     namespace.uploadLease = coordinator.uploadLease
     namespace.pinDuration = coordinator.pinLease
     namespace.trashRetention = coordinator.trashRetention
+    namespace.trashEntries = UInt64(coordinator.trashEntries)
     namespace.reapGrace = coordinator.reapGrace
     checkPeriod = coordinator.checkPeriod
     namespace.outcomeRetention = coordinator.resultRetention

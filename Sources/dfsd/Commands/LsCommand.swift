@@ -10,7 +10,7 @@ struct LsCommand: AsyncParsableCommand {
     discussion: """
       Examples:
         dfsd ls /
-        dfsd ls -l /photos      mode, copies, size, time
+        dfsd ls -l /photos      mode, copies, size, time; "meta" lies inside the metadata
         dfsd ls -r /photos      everything below, in order of path
 
       Entries come in byte order of their names, all of one moment. With --json,
@@ -67,10 +67,15 @@ struct LsCommand: AsyncParsableCommand {
     let attributes = entry.attributes
     let isFile = attributes.kind == .file
     return [
-      HumanText.mode(attributes), isFile ? "\(attributes.replicas)×" : "",
+      HumanText.mode(attributes), isFile ? copies(attributes) : "",
       isFile ? "\(attributes.length.rawValue)" : "-",
       HumanText.time(attributes.modified), name(entry),
     ]
+  }
+
+  /// What lies inside the metadata has no copies of its own.
+  private func copies(_ attributes: FileAttributes) -> String {
+    attributes.chunkCount == 0 ? "meta" : "\(attributes.replicas)×"
   }
 
   private func name(_ entry: DirectoryEntry) -> String {

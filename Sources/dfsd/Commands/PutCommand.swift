@@ -12,11 +12,15 @@ struct PutCommand: AsyncParsableCommand {
       Examples:
         dfsd put cat.jpg /photos/cat.jpg     under this name
         dfsd put cat.jpg dog.jpg /photos/    into this directory
-        dfsd put -r photos /backup           a directory; links are named, not followed
+        dfsd put -r photos /backup           a directory; links are left out
         tar c . | dfsd put - /backup.tar     standard input, of any length
 
       An existing directory as target takes the sources under their own names.
-      What is there is replaced as a whole, when the new content is durable.
+      What is there is replaced as a whole, when the new content is durable; it stays
+      in the trash for a while. With -r, links, pipes, devices and names that are not
+      UTF-8 are left out and named, and the exit status is 13 then; after an error
+      with one file the others are stored all the same, and the exit status is that
+      of the first error.
       """)
 
   @OptionGroup var client: ClientOptions
@@ -74,16 +78,17 @@ struct PutCommand: AsyncParsableCommand {
     // What is wrong here is told without asking the cluster.
     for source in sources where source != "-" { _ = try LocalEntry(source, following: true) }
     let command = self
-    try await client.withClient { [options] client in
+    let failures = try await client.withClient { [options] client in
       let work = try await command.plan(target, client)
       do {
-        try await TreeUpload(client: client, options: options, json: command.json).run(work)
+        return try await TreeUpload(client: client, options: options, json: command.json).run(work)
       } catch var error as DFSError where error.code == .notFound && !options.makeParents {
         // The sources were there a moment ago, so it is the target's directory that is missing.
         error.message += "; add -p to create missing directories"
         throw error
       }
     }
+    try failures.end()
   }
 
   /// What goes where. Finds out first whether the target is a directory, as `cp` does.

@@ -6,8 +6,7 @@ enum Terminal {
   static var isErrorTerminal: Bool { isatty(STDERR_FILENO) == 1 }
   static var isOutputTerminal: Bool { isatty(STDOUT_FILENO) == 1 }
 
-  /// Prints one line of results. A reader that went away ends the process without a word, as `ls | head`
-  /// should.
+  /// Prints one line of results. A reader that went away ends the process without a word.
   static func print(_ line: String, terminator: String = "\n") { write(line + terminator, to: STDOUT_FILENO) }
 
   /// One remark on standard error.
@@ -16,8 +15,7 @@ enum Terminal {
   /// A question on standard error; the answer follows it on the same line.
   static func ask(_ question: String) { write(question, to: STDERR_FILENO) }
 
-  /// The one line that says what went wrong and what to do. A reader that closed the pipe needs no
-  /// explanation.
+  /// The one line that says what went wrong and what to do.
   static func complain(_ error: DFSError) {
     guard error.code != .cancelled else { return }
     note("dfsd: \(oneLine(describe(error)))")
@@ -43,6 +41,14 @@ enum Terminal {
       text.unicodeScalars.map { $0.value < 0x20 && $0 != "\n" || $0.value == 0x7F ? "?" : Character($0) })
   }
 
+  /// Ends the process as one ends that knows nothing of SIGPIPE: `dfsd cat FILE | head` is silent, and the
+  /// shell sees a signal, no error.
+  static func endWithoutReader() -> Never {
+    signal(SIGPIPE, SIG_DFL)
+    raise(SIGPIPE)
+    Foundation.exit(ExitStatus.interrupted.rawValue)
+  }
+
   private static func write(_ text: String, to descriptor: Int32) {
     var bytes = Array(text.utf8)[...]
     while !bytes.isEmpty {
@@ -50,7 +56,7 @@ enum Terminal {
       if count >= 0 {
         bytes = bytes.dropFirst(count)
       } else if errno == EPIPE {
-        Foundation.exit(ExitStatus.success.rawValue)
+        endWithoutReader()
       } else if errno != EINTR {
         return
       }
