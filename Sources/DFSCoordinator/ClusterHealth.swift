@@ -63,6 +63,8 @@ struct ClusterHealth: Sendable {
   var braked: [NodeID] = []
   /// Nodes in contact that take no writes by themselves, and why.
   var refusing: [(node: NodeID, reason: String)] = []
+  /// Nodes in contact whose disk is full.
+  var full = 0
   /// Nodes that were not removed.
   var count = 0
   /// The oldest completed scrub of a node in contact; `nil` while one of them has completed none.
@@ -89,6 +91,7 @@ struct ClusterHealth: Sendable {
       case .maintenance: maintenance.append(member.id)
       case .active where member.isReachable && member.report?.isWritable == false:
         refusing.append((member.id, member.report?.reason ?? ""))
+        if member.report?.isFull == true { full += 1 }
       case .active, .out, .removed: break
       }
     }

@@ -87,7 +87,7 @@ struct StatusAdvice: Sendable {
   private var spaceActions: [String] {
     let (capacity, free) = (health.space.capacity.rawValue, health.space.free.rawValue)
     let usable = health.space.usable(replicas: Int(policy.replicas))
-    if health.up > 0, health.refusing.contains(where: { $0.reason.contains("full") }), usable == .zero {
+    if health.full > 0, usable == .zero {
       return ["the datanodes are full: add some, or remove files and \"dfsd trash --empty\""]
     }
     guard capacity > 0, free < capacity / Int64(Self.scarce) else { return [] }

@@ -83,3 +83,38 @@ struct NodeCallTests {
     }
   }
 }
+
+@Suite(.timeLimit(.minutes(1)))
+struct FullClusterTests {
+  private func fill(_ nodes: [ScriptedNode], at scene: CoordinatorScene) async throws {
+    for node in nodes {
+      var beat = node.heartbeat
+      (beat.freeBytes, beat.writable, beat.reason) = (0, false, "the disk is full")
+      try await node.beat(at: scene, beat)
+    }
+  }
+
+  @Test func `a write to a full cluster is told so at once, before and after it had groups`() async throws {
+    try await CoordinatorScene.run { scene in
+      let nodes = try await scene.join(3)
+      try await fill(nodes, at: scene)
+      for _ in 0..<2 {
+        let refusal = await #expect(throws: DFSError.self) { _ = try await ScriptedUpload("/a", at: scene) }
+        #expect(refusal?.code == .exhausted && refusal?.message.hasPrefix("the cluster is full") == true)
+        for node in nodes { try await node.beat(at: scene) }
+        _ = try await ScriptedUpload("/b", at: scene)
+        try await fill(nodes, at: scene)
+      }
+      #expect(try await scene.status().actions.first?.hasPrefix("the datanodes are full") == true)
+    }
+  }
+
+  @Test func `a cluster that lacks nodes is not full`() async throws {
+    try await CoordinatorScene.run { scene in
+      let nodes = try await scene.join(1)
+      try await fill(nodes, at: scene)
+      let refusal = await #expect(throws: DFSError.self) { _ = try await ScriptedUpload("/a", at: scene) }
+      #expect(refusal?.code != .exhausted)
+    }
+  }
+}

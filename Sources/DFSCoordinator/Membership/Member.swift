@@ -142,6 +142,10 @@ package struct NodeReport: Sendable {
     }
   }
 
+  /// It takes no writes because its disk is full. The protocol has one sentence for the reason, which a
+  /// datanode words itself.
+  package var isFull: Bool { !isWritable && reason.hasPrefix("the disk is full") }
+
   package init(
     node: NodeID, boot: BootID, capacity: ByteCount, free: ByteCount, stored: ByteCount = .zero,
     chunks: UInt64 = 0, isWritable: Bool = true, reason: String = "", isStopping: Bool = false

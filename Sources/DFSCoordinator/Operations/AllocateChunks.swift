@@ -41,16 +41,42 @@ extension CoordinatorService {
     let time = now()
     var generator = SystemRandomNumberGenerator()
     return try cluster.withState { state in
-      let chosen = try state.allocator(for: policy, now: time)
-        .choose(count, avoiding: avoided, keeping: named, seed: seed, using: &generator)
-      state.used.formUnion(chosen)
-      return chosen
+      do {
+        let chosen = try state.allocator(for: policy, now: time)
+          .choose(count, avoiding: avoided, keeping: named, seed: seed, using: &generator)
+        state.used.formUnion(chosen)
+        return chosen
+      } catch {
+        throw state.membership.shortageOfSpace(policy) ?? error
+      }
+    }
+  }
+
+  /// Returns when the policy has groups. That all disks are full is told at once: waiting does not help.
+  func requireGroups(_ policy: PlacementPolicy) async throws {
+    do { try await groups.require(policy) } catch {
+      throw cluster.withState { $0.membership.shortageOfSpace(policy) } ?? error
     }
   }
 
   /// The groups that an upload's indices were allocated to.
   func allocatedGroups(of upload: UploadID, in indices: Range<UInt32>) async throws -> [GroupID] {
     try await read { try $0.allocatedGroups(of: upload, in: indices) }
+  }
+}
+
+extension Membership {
+  /// The error to throw where nothing but full disks keeps chunks of the policy from being written.
+  func shortageOfSpace(_ policy: PlacementPolicy) -> DFSError? {
+    let ready = present.filter { $0.isReachable && $0.record.state == .active && !$0.record.isSuspect }
+    let (full, writable) = (ready.count { $0.report?.isFull == true }, ready.count(where: \.isWritable))
+    guard full > 0, writable < policy.writeQuorum, writable + full >= policy.writeQuorum else { return nil }
+    return DFSError(
+      .exhausted,
+      """
+      the cluster is full: \(full) of \(ready.count) datanodes take no more; add datanodes, or remove files with \
+      "dfsd rm --now"
+      """)
   }
 }
 

@@ -19,7 +19,7 @@ extension CoordinatorService {
 
     let target = try await parent(of: path, makeParents: request.makeParents, id: id)
     let policy = wanted ?? target.policy
-    try await groups.require(policy)
+    try await requireGroups(policy)
     let avoided = Set(request.avoidGroups.map { GroupID(rawValue: $0) })
     let chosen = try chooseGroups(count, policy: policy, avoiding: avoided, seed: id.low)
     let settled = try await namespace.mutate(
