@@ -28,7 +28,8 @@ USER dfs
 WORKDIR /data
 VOLUME /data
 EXPOSE 7400 7401
-# The cluster answers, as seen from here; DFS_COORDINATORS says where it is.
+# The process of this container serves, as its own DFS_COORDINATOR_LISTEN or DFS_DATANODE_LISTEN says where (7400 and 7401 by
+# default). A flag like --listen is not seen: then name the address, as in `dfsd health 127.0.0.1:7411`.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 CMD ["dfsd", "health"]
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["dfsd"]

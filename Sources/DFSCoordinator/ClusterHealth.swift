@@ -70,7 +70,7 @@ struct ClusterHealth: Sendable {
   /// The oldest completed scrub of a node in contact; `nil` while one of them has completed none.
   var oldestScrub: Duration?
   /// Chunks verified in the present passes, and chunks there are, on nodes in contact.
-  var scrubbed: (done: UInt64, total: UInt64) = (0, 0)
+  var scrubbed: NodeReport.Scrub?
 
   fileprivate init(_ state: Cluster.State, groups: GroupSummary) {
     let members = state.membership.present
@@ -99,8 +99,10 @@ struct ClusterHealth: Sendable {
     let ages = scrubs.compactMap { $0?.sinceLastPass }
     if ages.count == scrubs.count { oldestScrub = ages.max() }
     for scrub in scrubs.compactMap({ $0 }) {
-      scrubbed.done &+= min(scrub.done, scrub.total)
-      scrubbed.total &+= scrub.total
+      var sum = scrubbed ?? NodeReport.Scrub(sinceLastPass: nil, done: 0, total: 0)
+      sum.done &+= min(scrub.done, scrub.total)
+      sum.total &+= scrub.total
+      scrubbed = sum
     }
     space = ClusterSpace(members.filter { $0.life != .out })
     self.groups = groups

@@ -74,8 +74,8 @@ extension Membership {
     return DFSError(
       .exhausted,
       """
-      the cluster is full: \(full) of \(ready.count) datanodes take no more; add datanodes, or remove files with \
-      "dfsd rm --now"
+      the cluster is full: no room is left on \(full) of \(ready.count) datanodes; add datanodes, or remove files \
+      with "dfsd rm --now"
       """)
   }
 }

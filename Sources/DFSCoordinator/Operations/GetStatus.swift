@@ -79,8 +79,7 @@ extension WireGetStatusResponse {
     chunksOnTwoCopies = health.chunksOnTwoCopies
     badReplicas = health.badReplicas
     if let oldest = health.oldestScrub { scrubOldestMs = UInt64(max(0, oldest.milliseconds)) }
-    let (done, total) = health.scrubbed
-    scrubPermille = UInt32(NodeReport.Scrub(sinceLastPass: nil, done: done, total: total).permille)
+    if let scrubbed = health.scrubbed { scrubPermille = UInt32(scrubbed.permille) }
   }
 
   fileprivate mutating func tell(_ repair: RepairStatus) {
