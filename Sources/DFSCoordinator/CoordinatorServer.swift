@@ -86,16 +86,19 @@ package final class CoordinatorServer: Service {
     do {
       let (directory, store, coordinator) = try await disk.run {
         let directory = try DataDirectory(configuration.data)
-        let options = RocksDBOptions(cache: RocksDBCache(capacity: configuration.cache))
-        let store = try RocksDBStore(path: directory.database, options: options)
-        do {
-          let coordinator = try Coordinator(
-            store: store, ledger: StandaloneLedger(), configuration: configuration, loops: loops, disk: disk,
-            logger: logger)
-          return (directory, store, coordinator)
-        } catch {
-          store.close()
-          throw error
+        return try Self.advising(directory) {
+          let options = RocksDBOptions(cache: RocksDBCache(capacity: configuration.cache))
+          let store = try RocksDBStore(path: directory.database, options: options)
+          do {
+            let ledger = StandaloneLedger(lastRound: try LastRound(path: directory.lastRound))
+            let coordinator = try Coordinator(
+              store: store, ledger: ledger, configuration: configuration, loops: loops, disk: disk,
+              logger: logger)
+            return (directory, store, coordinator)
+          } catch {
+            store.close()
+            throw error
+          }
         }
       }
       let server = RPCServer(
@@ -119,6 +122,18 @@ package final class CoordinatorServer: Service {
       }
     } catch {
       disk.shutdown()
+      throw error
+    }
+  }
+
+  /// Says what to do about a damaged store: it is never served in part.
+  private static func advising<Result>(
+    _ directory: DataDirectory, _ open: () throws -> Result
+  ) throws -> Result {
+    do { return try open() } catch var error as DFSError where error.code == .corrupt {
+      error.message +=
+        "; nothing is served from a damaged store: keep \(directory.path) as it is, and rebuild the metadata "
+        + "with dfsd admin recover --from-datanodes, or restore a backup of the whole directory"
       throw error
     }
   }

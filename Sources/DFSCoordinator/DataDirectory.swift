@@ -31,6 +31,8 @@ final class DataDirectory: Sendable {
   deinit { Glibc.close(lock) }
 
   var database: String { path + "/metadata" }
+  /// Names the last acknowledged round.
+  var lastRound: String { path + "/last-round" }
 
   private static func takeLock(_ file: String) throws -> Int32 {
     let descriptor = open(file, O_RDWR | O_CREAT | O_CLOEXEC, 0o644)

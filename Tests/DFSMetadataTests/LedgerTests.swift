@@ -1,5 +1,6 @@
 import DFSCore
 import DFSKeyValue
+import Foundation
 import Synchronization
 import TestSupport
 import Testing
@@ -143,6 +144,33 @@ import Testing
     await namespace.close()
     #expect(await namespace.waitUntilEnded() == nil)
     #expect(await code { try await namespace.mutate(mkdir) } == .unavailable)
+  }
+
+  @Test func `a store that ends before the last acknowledged round is refused, for it would serve less`()
+    async throws
+  {
+    let directory = try TemporaryDirectory("dfs-last-round")
+    let path = directory.path + "/last-round"
+    func open(_ store: MemoryStore) throws -> Namespace {
+      try Namespace.open(
+        store: store, ledger: StandaloneLedger(lastRound: try LastRound(path: path)),
+        logger: TestCluster.logger)
+    }
+    let store = MemoryStore()
+    let namespace = try open(store)
+    let attributes = FileAttributes(mode: 0, modified: FileTime(rawValue: 0))
+    let mkdir = MakeDirectory(path: try RemotePath("/d"), parents: .mustExist, attributes: attributes)
+    let before = store.afterCrash()
+    try await namespace.mutate(mkdir)
+    await namespace.close()
+    #expect(await code { try open(before) } == .corrupt)
+    #expect(await code { try open(MemoryStore()) } == .corrupt)
+    let again = try open(store.afterCrash())
+    #expect(try again.view().stat(try RemotePath("/d")).kind == .directory)
+    await again.close()
+    // A file that is not whole protects less, and stops nobody.
+    try Data([1, 2, 3]).write(to: URL(fileURLWithPath: path))
+    await (try open(before)).close()
   }
 
   @Test func `a start raises the term, keeps the cluster, and refuses what is not its own`() async throws {

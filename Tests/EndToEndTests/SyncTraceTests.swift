@@ -1,3 +1,4 @@
+import DFSClient
 import Foundation
 import TestSupport
 import Testing
@@ -35,6 +36,40 @@ import Testing
       begin...acknowledged ~= $0.time
     }
     #expect(metadata.contains { $0.path.hasSuffix(".log") }, "the metadata's log was not synced: \(metadata)")
+  }
+
+  /// Every sync takes so long that an answer which did not wait for one would come before.
+  @Test func `shows no acknowledgement without a sync: small chunks and every change of a name`() async throws {
+    let delay = Duration.milliseconds(200)
+    var settings = ProcessCluster.Settings()
+    settings.wrapper = [
+      "/usr/bin/strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync,fsync", "-e",
+      "inject=fdatasync,fsync:delay_enter=200000",
+    ]
+    let cluster = try ProcessCluster(settings)
+    try await cluster.start()
+    let client = try DFSClient.connect(coordinators: [try Endpoint(cluster.coordinatorAddress)])
+    func expectWait(_ what: String, _ change: () async throws -> Void) async throws {
+      let begin = ContinuousClock.now
+      try await change()
+      #expect(begin.duration(to: .now) >= delay, "\(what) was acknowledged before it was durable")
+    }
+    let (directory, small) = (try RemotePath("/directory"), try RemotePath("/small"))
+    let (inline, moved) = (try RemotePath("/inline"), try RemotePath("/directory/moved"))
+    // The first operation also learns about the cluster.
+    _ = try await client.stat(.root)
+    try await expectWait("mkdir") { try await client.makeDirectory(directory) }
+    try await expectWait("a small file") {
+      try await client.upload(bytes: [UInt8](repeating: 1, count: 1000), to: inline)
+    }
+    try await expectWait("mv") { try await client.move(inline, to: moved) }
+    try await expectWait("setting attributes") { try await client.setAttributes(of: moved, mode: 0o600) }
+    // Two changes of the metadata, and between them the datanodes.
+    let begin = ContinuousClock.now
+    try await client.upload(bytes: [UInt8](repeating: 2, count: 100_000), to: small)
+    #expect(begin.duration(to: .now) >= delay * 3, "a small chunk was acknowledged before it was durable")
+    try await expectWait("rm") { try await client.remove(moved) }
+    await client.close()
   }
 
   /// One sync that was begun at `time` and did not fail.

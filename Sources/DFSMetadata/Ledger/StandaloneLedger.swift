@@ -4,16 +4,26 @@ package import DFSKeyValue
 /// The ledger of a coordinator that stands alone: a batch is durable when the local store has synced it.
 package struct StandaloneLedger: Ledger {
   package let limits: LedgerLimits
+  private let lastRound: LastRound?
 
   /// A batch must fit into one message to the datanodes that keep a copy, which has at most 4 MiB.
-  package init(limits: LedgerLimits = LedgerLimits(operations: 4096, bytes: .mib(3))) { self.limits = limits }
+  /// With `lastRound`, a store that lost acknowledged rounds is refused.
+  package init(
+    limits: LedgerLimits = LedgerLimits(operations: 4096, bytes: .mib(3)), lastRound: LastRound? = nil
+  ) {
+    self.limits = limits
+    self.lastRound = lastRound
+  }
 
-  package func catchUp(_ store: any OrderedStore) throws {}
+  package func catchUp(_ store: any OrderedStore) throws {
+    try lastRound?.check(try store.value(for: Keys.round).map { try RoundMark(stored: $0) } ?? .none)
+  }
 
   package func settle(
     _ batch: LedgerBatch, in store: any OrderedStore, derived: [WriteBatch.Change]
   ) throws {
     try store.apply(batch.changes.adding(derived), durability: .synced)
+    lastRound?.note(batch.mark)
   }
 }
 
