@@ -9,7 +9,8 @@ import TestSupport
 final class ChaosSite: Sendable {
   static let datanodes = 5
   private static let firstUser = 54_321
-  private static let diskSize = 320
+  private static let diskSize = 448
+  static let trashRetention = Duration.seconds(8)
 
   let cluster: ProcessCluster
   let disks: [Int: SmallDisk]
@@ -25,6 +26,7 @@ final class ChaosSite: Sendable {
       common + [
         "coordinator.chunk_size=1MiB", "coordinator.down_after=2s", "coordinator.out_after=5s",
         "coordinator.reap_grace=1s", "coordinator.pin_lease=5s", "coordinator.upload_lease=10s",
+      "coordinator.trash_retention=\(Self.trashRetention.components.seconds)s",
       ])
     settings.datanodeArguments = Self.options(common + ["datanode.reserve=16MiB"])
     var disks: [Int: SmallDisk] = [:]
@@ -57,6 +59,7 @@ final class ChaosSite: Sendable {
     let address = try Endpoint(cluster.coordinatorAddress)
     var configuration = ClientConfiguration()
     configuration.patience = patience
+    configuration.connectTimeout = patience
     configuration.memoryBudget = .mib(16)
     return try await cluster.inside { [configuration] in
       try DFSClient.connect(coordinators: [address], configuration: configuration)

@@ -98,6 +98,7 @@ struct FaultRun {
 
   /// Waits for the reaper, then compares what the disks hold with what the files need.
   private func compareInventory(_ site: ChaosSite, _ report: inout Report) async throws {
+    try await site.observer.emptyTrash()
     let end = ContinuousClock.now.advanced(by: .seconds(90))
     var inventory = try await Inventory(of: site)
     while !inventory.orphans.isEmpty || !inventory.missing.isEmpty, ContinuousClock.now < end {

@@ -9,13 +9,20 @@ import TestSupport
 struct ChaosClient {
   static let shared = (0..<3).map { "/shared/\($0)" }
 
+  private struct Deletion {
+    var name: String
+    var content: Register.Value
+    /// Before it was asked for.
+    var begun: ContinuousClock.Instant
+  }
+
   let directory: String
   let access: any FileAccess
   let history: History
   private var random: SeededGenerator
   private var paths: [String] = []
   private var nextPath = 0
-  private var deletions: [(name: String, content: Register.Value)] = []
+  private var deletions: [Deletion] = []
   private let ownPaths: Int
   private let largest: Int
 
@@ -35,7 +42,11 @@ struct ChaosClient {
   /// Works until the time has come, a violation was found, or its task is cancelled.
   mutating func run(until end: ContinuousClock.Instant) async throws {
     for directory in [directory, "/shared"] { try await access.makeDirectory(directory) }
-    while ContinuousClock.now < end, !Task.isCancelled, history.violations.isEmpty { await step() }
+    while ContinuousClock.now < end, !Task.isCancelled, history.violations.isEmpty {
+      await step()
+      // Two cores also have to repair.
+      try await Task.sleep(for: .milliseconds(Int.random(in: 0...60, using: &random)))
+    }
   }
 
   private mutating func step() async {
@@ -104,11 +115,14 @@ struct ChaosClient {
     guard content != .absent || path.hasPrefix("/shared") else { return }
     let operation = history.begin([path: .absent])
     let look = history.beginRead(path)
+    let begun = ContinuousClock.now
     do {
       let deletion = try await access.remove(path)
       history.end(operation, "remove", .acknowledged)
       history.withdraw(look)
-      if let deletion, let content, !path.hasPrefix("/shared") { deletions.append((deletion, content)) }
+      if let deletion, let content, !path.hasPrefix("/shared") {
+        deletions.append(Deletion(name: deletion, content: content, begun: begun))
+      }
     } catch {
       history.end(operation, "remove", settle(error, "remove", path))
       if (error as? DFSError)?.code == .notFound {
@@ -120,18 +134,21 @@ struct ChaosClient {
   }
 
   private mutating func undelete() async {
-    guard !deletions.isEmpty, let target = paths.first(where: { history.certain($0) == .absent }) else {
-      return
-    }
-    let (deletion, content) = deletions.remove(at: Int.random(in: deletions.indices, using: &random))
-    let operation = history.begin([target: content])
+    let now = ContinuousClock.now
+    deletions.removeAll { $0.begun.duration(to: now) > ChaosSite.trashRetention * 2 }
+    guard let target = paths.first(where: { history.certain($0) == .absent }), !deletions.isEmpty else { return }
+    let deletion = deletions.remove(at: Int.random(in: deletions.indices, using: &random))
+    let operation = history.begin([target: deletion.content])
     do {
-      try await access.undelete(deletion, to: target)
+      try await access.undelete(deletion.name, to: target)
       history.end(operation, "undelete", .acknowledged)
     } catch {
       history.end(operation, "undelete", settle(error, "undelete", target))
-      if (error as? DFSError)?.code == .notFound {
-        history.note(target, "deletion \(deletion) of \(content) is not in the trash any more")
+      let isYoung = deletion.begun.duration(to: .now) < ChaosSite.trashRetention
+      switch (error as? DFSError)?.code {
+      case .notFound where isYoung, .alreadyExists, .failedPrecondition:
+        history.note(target, "deletion \(deletion.name) of \(deletion.content) can not be had back: \(error)")
+      default: break
       }
     }
   }

@@ -26,11 +26,11 @@ struct LibraryAccess: FileAccess {
   }
   func read(_ path: String) async throws -> [UInt8] { try await client.read(try RemotePath(path)) }
   func remove(_ path: String) async throws -> String? {
-    try await client.remove(try RemotePath(path))
-    return nil
+    try await client.remove(try RemotePath(path))?.description
   }
   func undelete(_ deletion: String, to path: String) async throws {
-    throw DFSError(.unimplemented, "there is no trash yet")
+    guard let id = DeletionID(deletion) else { throw DFSError(.invalidArgument, "\(deletion) is no deletion") }
+    try await client.undelete(id, to: try RemotePath(path))
   }
   func move(_ source: String, to target: String) async throws {
     try await client.move(try RemotePath(source), to: try RemotePath(target))
