@@ -26,7 +26,7 @@ final class ChaosSite: Sendable {
       common + [
         "coordinator.chunk_size=1MiB", "coordinator.down_after=2s", "coordinator.out_after=5s",
         "coordinator.reap_grace=1s", "coordinator.pin_lease=5s", "coordinator.upload_lease=10s",
-      "coordinator.trash_retention=\(Self.trashRetention.components.seconds)s",
+        "coordinator.trash_retention=\(Self.trashRetention.components.seconds)s",
       ])
     settings.datanodeArguments = Self.options(common + ["datanode.reserve=16MiB"])
     var disks: [Int: SmallDisk] = [:]

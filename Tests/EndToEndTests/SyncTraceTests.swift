@@ -39,7 +39,8 @@ import Testing
   }
 
   /// Every sync takes so long that an answer which did not wait for one would come before.
-  @Test func `shows no acknowledgement without a sync: small chunks and every change of a name`() async throws {
+  @Test func `shows no acknowledgement without a sync: small chunks and every change of a name`() async throws
+  {
     let delay = Duration.milliseconds(200)
     var settings = ProcessCluster.Settings()
     settings.wrapper = [

@@ -47,7 +47,9 @@ package final class LastRound: Sendable {
     var fields = [UInt64](repeating: 0, count: 4)
     let count = fields.withUnsafeMutableBytes { pread(descriptor, $0.baseAddress, $0.count, 0) }
     fields = fields.map { UInt64(littleEndian: $0) }
-    guard count == 32, fields[0] == Self.tag, fields[3] == fields[0] ^ fields[1] ^ fields[2] else { return nil }
+    guard count == 32, fields[0] == Self.tag, fields[3] == fields[0] ^ fields[1] ^ fields[2] else {
+      return nil
+    }
     return RoundMark(term: fields[2], round: fields[1])
   }
 }

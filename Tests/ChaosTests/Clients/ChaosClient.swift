@@ -136,7 +136,9 @@ struct ChaosClient {
   private mutating func undelete() async {
     let now = ContinuousClock.now
     deletions.removeAll { $0.begun.duration(to: now) > ChaosSite.trashRetention * 2 }
-    guard let target = paths.first(where: { history.certain($0) == .absent }), !deletions.isEmpty else { return }
+    guard let target = paths.first(where: { history.certain($0) == .absent }), !deletions.isEmpty else {
+      return
+    }
     let deletion = deletions.remove(at: Int.random(in: deletions.indices, using: &random))
     let operation = history.begin([target: deletion.content])
     do {

@@ -29,7 +29,9 @@ struct LibraryAccess: FileAccess {
     try await client.remove(try RemotePath(path))?.description
   }
   func undelete(_ deletion: String, to path: String) async throws {
-    guard let id = DeletionID(deletion) else { throw DFSError(.invalidArgument, "\(deletion) is no deletion") }
+    guard let id = DeletionID(deletion) else {
+      throw DFSError(.invalidArgument, "\(deletion) is no deletion")
+    }
     try await client.undelete(id, to: try RemotePath(path))
   }
   func move(_ source: String, to target: String) async throws {
