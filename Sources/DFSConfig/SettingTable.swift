@@ -88,8 +88,13 @@ package enum SettingTable {
       "coordinator.down_after", .duration(.seconds(1)...(.seconds(3600))), "10s",
       "A datanode that was silent for so long is avoided by reads and writes"),
     SettingKey(
-      "coordinator.out_after", .duration(.seconds(2)...(.seconds(604_800))), "60s",
-      "A datanode that was silent for so long loses its place, and its copies are made again"),
+      "coordinator.out_after", .duration(.zero...(.seconds(604_800))), "60s",
+      "A datanode that was silent for so long loses its place, its copies are made again; 0: when its connection breaks"
+    ),
+    SettingKey(
+      "coordinator.suspect_after", .count(0...1_000_000), "100",
+      "Copies found bad on one datanode within ten minutes that make it suspect, until a person activates it; 0 never"
+    ),
     SettingKey(
       "coordinator.upload_lease", .duration(.seconds(5)...(.seconds(86_400))), "120s",
       "An upload that its client does not renew is aborted after this"),

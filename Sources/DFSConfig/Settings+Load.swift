@@ -97,10 +97,10 @@ extension Settings {
       checkListen("datanode.listen", datanode.listen, &reader)
       requirePath("datanode.data", datanode.data, &reader)
     }
-    if coordinator.outAfter <= coordinator.downAfter {
+    if coordinator.outAfter > .zero, coordinator.outAfter <= coordinator.downAfter {
       reader.report(
         "coordinator.out_after",
-        "must be longer than coordinator.down_after (\(write(coordinator.downAfter)))")
+        "must be longer than coordinator.down_after (\(write(coordinator.downAfter))), or 0")
     }
     if datanode.heartbeatInterval * 3 > coordinator.downAfter {
       reader.report("datanode.heartbeat_interval", "must be at most a third of coordinator.down_after")
@@ -194,6 +194,7 @@ extension CoordinatorSettings {
     inlineLimit = reader.bytes("coordinator.inline_limit")
     downAfter = reader.duration("coordinator.down_after")
     outAfter = reader.duration("coordinator.out_after")
+    suspectAfter = reader.count("coordinator.suspect_after")
     uploadLease = reader.duration("coordinator.upload_lease")
     pinLease = reader.duration("coordinator.pin_lease")
     snapshotLifetime = reader.duration("coordinator.snapshot_lifetime")

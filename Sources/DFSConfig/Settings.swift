@@ -55,7 +55,9 @@ package struct CoordinatorSettings: Sendable, Equatable {
   package var replicas: Int
   package var inlineLimit: ByteCount
   package var downAfter: Duration
+  /// Zero: as soon as its connection breaks.
   package var outAfter: Duration
+  package var suspectAfter: Int
   package var uploadLease: Duration
   package var pinLease: Duration
   package var snapshotLifetime: Duration

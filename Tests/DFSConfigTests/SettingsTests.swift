@@ -197,6 +197,7 @@ struct SettingSafetyTests {
 
   @Test func `times and windows that contradict each other are refused`() {
     #expect(problems(.client, ["coordinator.out_after": "10s"]) == ["coordinator.out_after"])
+    #expect(problems(.client, ["coordinator.out_after": "0s"]).isEmpty)
     #expect(problems(.client, ["datanode.heartbeat_interval": "5s"]) == ["datanode.heartbeat_interval"])
     #expect(problems(.client, ["transport.connection_window": "1MiB"]) == ["transport.connection_window"])
   }

@@ -53,7 +53,9 @@ extension CoordinatorConfiguration {
     policy = PlacementPolicy(replicas: UInt8(coordinator.replicas))
     membership.downAfter = coordinator.downAfter
     membership.outAfter = coordinator.outAfter
-    membership.startGrace = coordinator.outAfter
+    membership.startGrace = max(coordinator.outAfter, coordinator.downAfter)
+    membership.suspectAfter = coordinator.suspectAfter
+    membership.steadiness.probation = max(coordinator.outAfter, .seconds(5))
     membership.lease = coordinator.downAfter
     membership.heartbeat = settings.datanode.heartbeatInterval
     cache = coordinator.cache
