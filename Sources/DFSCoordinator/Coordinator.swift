@@ -70,10 +70,10 @@ package struct Coordinator: Sendable {
         CopyMetadata(
           copies: copies, wanted: configuration.metadataCopies, age: { service.now() - service.startedAt }),
         SweepGroups(
-          namespace: namespace, cluster: cluster, channels: channels, disk: disk,
+          namespace: namespace, cluster: cluster, groups: service.groups, channels: channels, disk: disk,
           period: configuration.checkPeriod, logger: logger, now: now),
         SweepStrays(
-          namespace: namespace, cluster: cluster, channels: channels, disk: disk,
+          namespace: namespace, cluster: cluster, groups: service.groups, channels: channels, disk: disk,
           period: configuration.checkPeriod, logger: logger, now: now),
       ], clock: JobClock(ContinuousClock()), logger: logger)
     service.attach(jobs)

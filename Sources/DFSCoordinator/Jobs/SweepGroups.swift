@@ -25,6 +25,7 @@ package struct SweepGroups: Job {
 
   private let namespace: Namespace
   private let cluster: Cluster
+  private let groups: GroupKeeper
   private let inventories: NodeInventories
   private let disk: BlockingThreads
   private let logger: Logger
@@ -32,11 +33,13 @@ package struct SweepGroups: Job {
   private let walk: Walk
 
   package init(
-    namespace: Namespace, cluster: Cluster, channels: NodeChannels, disk: BlockingThreads, period: Duration,
-    logger: Logger, now: @escaping @Sendable () -> ContinuousClock.Instant
+    namespace: Namespace, cluster: Cluster, groups: GroupKeeper, channels: NodeChannels,
+    disk: BlockingThreads, period: Duration, logger: Logger,
+    now: @escaping @Sendable () -> ContinuousClock.Instant
   ) {
     self.namespace = namespace
     self.cluster = cluster
+    self.groups = groups
     inventories = NodeInventories(epoch: namespace.epoch, channels: channels)
     self.disk = disk
     self.logger = logger
@@ -95,6 +98,7 @@ package struct SweepGroups: Job {
 
   private func report(_ last: CheckResult) {
     cluster.withState { $0.checks.ended(last) }
+    Gauge(label: MetricNames.coordinatorMissingChunksTotal).record(Int64(clamping: last.missing))
     logger.info(
       "a check of all groups has ended",
       metadata: [
@@ -145,25 +149,19 @@ package struct SweepGroups: Job {
 
   private func act(on findings: SweepPlan.Findings, of group: GroupID) async throws {
     for (node, chunks) in findings.lacking.sorted(by: { $0.key < $1.key }) {
-      logger.warning(
-        "a member lacks chunks: it is behind",
-        metadata: [
-          "node": "\(node)", "group": "\(group)", "chunks": "\(chunks.count)", "first": "\(chunks[0])",
-        ])
-      try await namespace.markBehind(node, in: group, cluster, disk)
+      try await groups.markBehind(
+        node, [group], because: "a check found \(chunks.count) chunks missing, the first is \(chunks[0])")
     }
     if let first = findings.missing.first {
       logger.error(
         "no member has living chunks",
         metadata: ["group": "\(group)", "chunks": "\(findings.missing.count)", "first": "\(first)"])
-      Counter(label: MetricNames.coordinatorMissingChunksTotal).increment(by: findings.missing.count)
     }
     guard !findings.orphans.isEmpty, !namespace.isHeld else { return }
     try await namespace.condemn(findings.orphans, of: group, holders: findings.holders, logger)
   }
 }
 
-// What sweep and search do about their findings.
 extension Namespace {
   /// Condemns orphans in rounds, as many at once as a record takes.
   func condemn(
@@ -180,14 +178,5 @@ extension Namespace {
           "nodes": "\(holders.map(\.description).joined(separator: " "))",
         ])
     }
-  }
-
-  /// Has the member repaired.
-  func markBehind(
-    _ node: NodeID, in group: GroupID, _ cluster: Cluster, _ disk: BlockingThreads
-  ) async throws {
-    try await mutate(MarkBehind(node: node, groups: [group]))
-    let row = try await disk.run { try self.view().group(group) }
-    if let row { cluster.apply([row]) }
   }
 }

@@ -22,6 +22,7 @@ package struct SweepStrays: Job {
 
   private let namespace: Namespace
   private let cluster: Cluster
+  private let groups: GroupKeeper
   private let inventories: NodeInventories
   private let orders: ReapOrders
   private let disk: BlockingThreads
@@ -30,11 +31,13 @@ package struct SweepStrays: Job {
   private let walk: Walk
 
   package init(
-    namespace: Namespace, cluster: Cluster, channels: NodeChannels, disk: BlockingThreads, period: Duration,
-    logger: Logger, now: @escaping @Sendable () -> ContinuousClock.Instant
+    namespace: Namespace, cluster: Cluster, groups: GroupKeeper, channels: NodeChannels,
+    disk: BlockingThreads, period: Duration, logger: Logger,
+    now: @escaping @Sendable () -> ContinuousClock.Instant
   ) {
     self.namespace = namespace
     self.cluster = cluster
+    self.groups = groups
     inventories = NodeInventories(epoch: namespace.epoch, channels: channels)
     orders = ReapOrders(epoch: namespace.epoch, channels: channels)
     self.disk = disk
@@ -96,7 +99,7 @@ package struct SweepStrays: Job {
       guard let (end, findings) = try await deal(with: node, group, after: after) else {
         return walk.state.withLock { $0.leaveGroup() }
       }
-      walk.state.withLock { $0.looked(to: end, findings, of: group, on: node) }
+      walk.state.withLock { $0.looked(to: end, findings) }
     } catch {
       logger.debug(
         "strays can not be dealt with now",
@@ -181,12 +184,8 @@ extension SweepStrays {
     on findings: StrayPlan.Findings, of group: GroupID, on node: NodeID, row: PlacementGroup?
   ) async throws {
     for (member, chunks) in findings.lacking.sorted(by: { $0.key < $1.key }) {
-      logger.warning(
-        "a member lacks chunks that a former one has: it is behind",
-        metadata: [
-          "node": "\(member)", "group": "\(group)", "chunks": "\(chunks.count)", "stray_on": "\(node)",
-        ])
-      try await namespace.markBehind(member, in: group, cluster, disk)
+      try await groups.markBehind(
+        member, [group], because: "node \(node), no member any more, has \(chunks.count) chunks that it lacks")
     }
     if let first = findings.contradicting.first {
       logger.error(
@@ -213,7 +212,7 @@ extension SweepStrays {
     } catch { result = .failure(error) }
     let (rowNow, _) = try await ask([], row.id)
     if rowNow?.members.contains(node) == true {
-      try await namespace.markBehind(node, in: row.id, cluster, disk)
+      try await groups.markBehind(node, [row.id], because: "copies were removed as it became a member")
     }
     let bytes = try result.get()
     Counter(label: MetricNames.coordinatorStraysRemovedTotal).increment(by: chunks.count)

@@ -21,8 +21,6 @@ package struct StrayWalk: Sendable {
     package var removed: UInt64 = 0
     package var orphans: UInt64 = 0
     package var contradicting: UInt64 = 0
-    /// Nodes that keep living chunks of a group without being members of it.
-    package var holders: [GroupID: Set<NodeID>] = [:]
 
     package init() {}
   }
@@ -105,14 +103,11 @@ package struct StrayWalk: Sendable {
 
   /// A page of the present group was dealt with, up to `end`, or to the last of its strays where that is
   /// `nil`.
-  package mutating func looked(
-    to end: ChunkID?, _ findings: StrayPlan.Findings, of group: GroupID, on node: NodeID
-  ) {
+  package mutating func looked(to end: ChunkID?, _ findings: StrayPlan.Findings) {
     pass?.result.strays += UInt64(findings.kept + findings.surplus.count + findings.orphans.count)
     pass?.result.removed += UInt64(findings.surplus.count)
     pass?.result.orphans += UInt64(findings.orphans.count)
     pass?.result.contradicting += UInt64(findings.contradicting.count)
-    if findings.kept > 0 { pass?.result.holders[group, default: []].insert(node) }
     pass?.after = end
     if end == nil { leaveGroup() }
   }
