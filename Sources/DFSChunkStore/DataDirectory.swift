@@ -39,6 +39,8 @@ package struct CoordinatorMark: Hashable, Sendable, Comparable, CustomStringConv
 ///
 ///     identity    node, store and cluster id
 ///     state       coordinator mark and group epochs
+///     scrub       how far the scrub is
+///     lost        there while the coordinator was not told that chunks were lost as a whole
 ///     lock        held while the process lives
 ///     chunks/<group>/<chunk>   chunks over 256 KiB     incoming/   chunks being written
 ///     metadata/                a copy of the coordinator's metadata
@@ -48,6 +50,7 @@ package struct CoordinatorMark: Hashable, Sendable, Comparable, CustomStringConv
 package final class DataDirectory: Sendable {
   private static let identityRecord = SealedRecord(tag: "dfsnode ", version: 1)
   private static let stateRecord = SealedRecord(tag: "dfsstate", version: 1)
+  private static let lostRecord = SealedRecord(tag: "dfslost ", version: 1)
 
   private struct State: Sendable {
     var identity: StoreIdentity
@@ -57,11 +60,12 @@ package final class DataDirectory: Sendable {
 
   package let path: String
   let fileSystem: any FileSystem
-  private let lock: any FileLock
+  private let lock: Mutex<(any FileLock)?>
   // What is durable. Readers never wait for a disk: a change is made under `changing`, and shown when it is
   // synced.
   private let state: Mutex<State>
   private let changing = Mutex(())
+  private let lost: Mutex<Bool>
 
   /// Opens the directory, or formats it with random ids when it is empty (or absent, in a directory that
   /// exists).
@@ -79,7 +83,8 @@ package final class DataDirectory: Sendable {
         .failedPrecondition,
         "\(path) is no data directory and not empty (\(foreign.min() ?? "")); give an empty one")
     }
-    lock = try fileSystem.lock("\(path)/lock")
+    let lock = try fileSystem.lock("\(path)/lock")
+    self.lock = Mutex(lock)
     let identity: StoreIdentity
     if let bytes = try fileSystem.contents(of: "\(path)/identity", limit: 4 << 10) {
       identity = try Self.decodeIdentity(bytes, name: "\(path)/identity")
@@ -97,7 +102,11 @@ package final class DataDirectory: Sendable {
       (state.mark, state.groups) = try Self.decodeState(bytes, name: "\(path)/state")
     }
     self.state = Mutex(state)
+    lost = Mutex(names.contains("lost"))
   }
+
+  /// Lets another process, or another part of this one, have the directory. Nobody may use this value afterwards.
+  package func close() { lock.withLock { $0 = nil } }
 
   package var identity: StoreIdentity { state.withLock { $0.identity } }
   package var mark: CoordinatorMark { state.withLock { $0.mark } }
@@ -141,6 +150,28 @@ package final class DataDirectory: Sendable {
   /// Remembers group epochs; durable when it returns. A lower one than was seen changes nothing.
   package func raise(_ epochs: [GroupID: GroupEpoch]) throws {
     try change { _, groups in groups.merge(epochs) { max($0, $1) } }
+  }
+
+  /// Chunks of this directory were lost as a whole, and the coordinator may not know it yet.
+  package var hasLostChunks: Bool { lost.withLock { $0 } }
+
+  /// Remembers that chunks were lost as a whole; durable when it returns.
+  package func noteLostChunks() throws {
+    try changing.withLock { _ in
+      guard !hasLostChunks else { return }
+      try fileSystem.replace("lost", in: path, with: Self.lostRecord.seal([]))
+      lost.withLock { $0 = true }
+    }
+  }
+
+  /// Forgets it: the coordinator knows. Told twice, it would only look twice.
+  package func forgetLostChunks() throws {
+    try changing.withLock { _ in
+      guard hasLostChunks else { return }
+      do { try fileSystem.remove("\(path)/lost") } catch let error as DFSError where error.code == .notFound {}
+      try fileSystem.syncDirectory(path)
+      lost.withLock { $0 = false }
+    }
   }
 
   private func change(_ body: (inout CoordinatorMark, inout [GroupID: GroupEpoch]) throws -> Void) throws {

@@ -36,7 +36,7 @@ package struct LocalChunkStoreOptions: Sendable {
 package struct OpenReport: Hashable, Sendable {
   /// Where the damaged store of small chunks was moved; its chunks must come from peers again.
   package var setAside: String?
-  /// Why.
+  /// Why, or what is missing as a whole: then `DataDirectory.hasLostChunks` is set.
   package var reason: String?
   /// Chunk files that were cut short, and moved aside.
   package var damaged: [ChunkPlace] = []
@@ -65,24 +65,35 @@ package final class LocalChunkStore: ChunkStore {
   package init(in directory: DataDirectory, options: LocalChunkStoreOptions) throws {
     self.directory = directory
     self.options = options
+    let isUsed = directory.identity.cluster != nil
+    let names = Set(try directory.fileSystem.entries(of: directory.path))
+    var report = OpenReport()
+    if isUsed, !names.contains("chunks") { report.reason = "the directory of chunk files is gone" }
+    small = try Self.openSmallChunks(in: directory, options, &report)
+    if isUsed, small.wasFresh, report.setAside == nil {
+      report.reason = "the store of small chunks is gone"
+    }
+    // Durable before anything says that all is well.
+    if report.reason != nil { try directory.noteLostChunks() }
+    try small.mark(for: directory.identity.store)
     files = try ChunkFiles(in: directory.path, fileSystem: directory.fileSystem, openFiles: options.openFiles)
-    var report: OpenReport
-    (small, report) = try Self.openSmallChunks(in: directory, options: options)
     report.damaged = files.damaged
     openReport = report
   }
 
   private static func openSmallChunks(
-    in directory: DataDirectory, options: LocalChunkStoreOptions
-  ) throws -> (SmallChunks, OpenReport) {
+    in directory: DataDirectory, _ options: LocalChunkStoreOptions, _ report: inout OpenReport
+  ) throws -> SmallChunks {
     let path = "\(directory.path)/small"
-    var report = OpenReport()
-    do { return (try SmallChunks(path: path, engine: options.smallChunks), report) } catch let error
+    let store = directory.identity.store
+    do { return try SmallChunks(path: path, of: store, engine: options.smallChunks) } catch let error
       as DFSError
       where error.code == .corrupt
     {
       report.reason = error.description
     }
+    // Before the evidence goes.
+    try directory.noteLostChunks()
     var number = 1
     while true {
       let aside = "\(path).aside-\(number)"
@@ -93,7 +104,7 @@ package final class LocalChunkStore: ChunkStore {
       } catch let error as DFSError where error.code == .alreadyExists { number += 1 }
     }
     try directory.fileSystem.syncDirectory(directory.path)
-    return (try SmallChunks(path: path, engine: options.smallChunks), report)
+    return try SmallChunks(path: path, of: store, engine: options.smallChunks)
   }
 
   // MARK: Writing

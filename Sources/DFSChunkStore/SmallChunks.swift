@@ -7,6 +7,7 @@ import Synchronization
 ///     c <group> <inode> <index>   payload and footer, as in a chunk file
 ///     i <group> <inode> <index>   version 1, length 4, root 32: the inventory, without touching the payload
 ///     q <group> <inode> <index>   a bad chunk, moved aside: whatever of it could be read
+///     m                           version 1, store id 8: whose it is; without it nothing was ever stored here
 ///
 /// Numbers in keys are big-endian, so that a group is a range.
 final class SmallChunks: Sendable {
@@ -29,8 +30,11 @@ final class SmallChunks: Sendable {
   private let current: Mutex<Current>
   private let inventory = Mutex(Inventory())
 
-  /// Throws `.corrupt` when the store is damaged: set its directory aside and start a fresh one.
-  init(path: String, engine makeEngine: @escaping Engine) throws {
+  /// Whether the store held nothing, not even its mark, when it was opened.
+  let wasFresh: Bool
+
+  /// Throws `.corrupt` when the store is damaged or another directory's: set it aside and start a fresh one.
+  init(path: String, of id: StoreID, engine makeEngine: @escaping Engine) throws {
     self.path = path
     self.makeEngine = makeEngine
     let store = try makeEngine(path)
@@ -48,7 +52,24 @@ final class SmallChunks: Sendable {
       found.quarantined += 1
       return .goOn
     }
+    let owner = try store.withValue(for: Self.markKey) { try Self.owner(in: $0) }
+    guard owner == nil || owner == id else {
+      store.close()
+      throw DFSError(.corrupt, "\(path) belongs to another data directory")
+    }
+    wasFresh = owner == nil && found.count == 0 && found.quarantined == 0
     inventory.withLock { $0 = found }
+  }
+
+  /// Says whose store this is, unless it says so already. A full disk leaves it to the next start.
+  func mark(for id: StoreID) throws {
+    guard try withValue(Self.markKey, { _ in }) == nil else { return }
+    var writer = ByteWriter()
+    writer.append(Self.markVersion)
+    writer.append(id.rawValue)
+    var batch = WriteBatch()
+    batch.put(Self.markKey, writer.bytes)
+    do { try apply(batch) } catch let error as DFSError where error.code == .exhausted {}
   }
 
   var count: Int { inventory.withLock { $0.count } }
@@ -242,6 +263,16 @@ extension SmallChunks {
   }
 
   private static let infoVersion: UInt8 = 1
+  private static let markVersion: UInt8 = 1
+  private static let markKey: [UInt8] = [0x6D]
+
+  private static func owner(in value: UnsafeRawBufferPointer) throws -> StoreID {
+    var reader = ByteReader(value)
+    guard try reader.number(UInt8.self) == markVersion else {
+      throw DFSError(.unimplemented, "the store of small chunks is of a newer version; use a newer dfsd")
+    }
+    return StoreID(rawValue: try reader.number())
+  }
 
   private static func bigEndian(_ value: UInt32) -> [UInt8] {
     withUnsafeBytes(of: value.bigEndian) { Array($0) }

@@ -162,6 +162,12 @@ package enum SettingTable {
       "How often it tells the coordinator that it lives"),
     SettingKey(
       "datanode.cache", .bytes(.mib(4)...(.gib(64))), "16 MiB", "Memory for the database's blocks"),
+    SettingKey(
+      "datanode.repair_rate", .bytes(.zero...(.gib(64))), "0 B",
+      "What repair and scrub may move in a second; 0 for all that clients leave: they give way to them anyway"),
+    SettingKey(
+      "datanode.scrub_period", .duration(.seconds(1)...(.seconds(365 * 86_400))), "14d",
+      "Every stored chunk is read and compared with its hashes within this time"),
     SettingKey("datanode.disk_threads", .count(1...256), "8", "Threads for calls that wait for the disk"),
   ]
 

@@ -224,6 +224,9 @@ extension DataNodeSettings {
     stragglerTimeout = reader.duration("datanode.straggler_timeout")
     heartbeatInterval = reader.duration("datanode.heartbeat_interval")
     cache = reader.bytes("datanode.cache")
+    let rate = reader.bytes("datanode.repair_rate")
+    repairRate = rate == .zero ? nil : rate
+    scrubPeriod = reader.duration("datanode.scrub_period")
     diskThreads = reader.count("datanode.disk_threads")
   }
 }

@@ -87,6 +87,9 @@ package struct DataNodeSettings: Sendable, Equatable {
   package var stragglerTimeout: Duration
   package var heartbeatInterval: Duration
   package var cache: ByteCount
+  /// `nil` for all that clients leave.
+  package var repairRate: ByteCount?
+  package var scrubPeriod: Duration
   package var diskThreads: Int
 }
 

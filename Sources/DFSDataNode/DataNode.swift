@@ -11,8 +11,10 @@ import Logging
 /// The parts of one running datanode, put together.
 struct DataNode: Sendable {
   let address: Endpoint
+  let directory: DataDirectory
   let service: DataNodeService
   let link: CoordinatorLink
+  let scrub: ScrubJob
   let jobs: JobRunner
   let server: RPCServer
   let coordinator: RPCChannel
@@ -30,18 +32,24 @@ struct DataNode: Sendable {
     }
     var logger = logger
     logger[metadataKey: "node"] = "\(directory.identity.node)"
-    if let aside = store.openReport.setAside {
-      logger.error(
-        "the database of small chunks was damaged; its chunks must come from peers again",
-        metadata: ["moved_to": "\(aside)", "reason": "\(store.openReport.reason ?? "")"])
-    }
+    tell(of: store.openReport, logger)
     let service = makeService(configuration, directory, store, disk, loops, clock, logger)
+    for place in store.openReport.damaged {
+      service.noteQuarantined(
+        place.chunk, in: place.group, because: DFSError(.corrupt, "its file was cut short"))
+    }
+    let scrub = try await makeScrub(configuration, directory, service)
     let space = SpaceJob(store: store, disk: disk, clock: clock)
     // The first heartbeat tells of a measured disk.
     _ = try await space.step()
     let health = HealthService()
     var router = RPCRouter()
-    service.register(on: &router)
+    let jobs = JobRunner(
+      jobs: [
+        space, scrub, CheckFilesJob(service), CompactionJob(store: store, disk: disk, logger: logger),
+        RevisionJob(membership: service.membership, disk: disk),
+      ], clock: clock.forJobs, logger: logger)
+    service.register(on: &router, with: jobs)
     let copies = MetadataCopyStore(directory: directory.path, fileSystem: fileSystem) {
       try store.space().available
     }
@@ -67,17 +75,11 @@ struct DataNode: Sendable {
       version: configuration.version, disk: diskIdentity(of: configuration.directory))
     let link = CoordinatorLink(
       introduction: introduction, channel: coordinator, membership: service.membership, space: space,
-      disk: disk,
-      interval: configuration.heartbeatInterval, clock: clock, logger: logger)
-    let jobs = JobRunner(
-      jobs: [
-        space, CompactionJob(store: store, disk: disk, logger: logger),
-        RevisionJob(membership: service.membership, disk: disk),
-      ], clock: clock.forJobs, logger: logger)
+      scrub: scrub, disk: disk, interval: configuration.heartbeatInterval, clock: clock, logger: logger)
     logger.info("serving", metadata: ["address": "\(address)", "store": "\(directory.identity.store)"])
     return DataNode(
-      address: address, service: service, link: link, jobs: jobs, server: server, coordinator: coordinator,
-      health: health, logger: logger)
+      address: address, directory: directory, service: service, link: link, scrub: scrub, jobs: jobs,
+      server: server, coordinator: coordinator, health: health, logger: logger)
   }
 
   private static func makeService(
@@ -101,6 +103,22 @@ struct DataNode: Sendable {
       patience: patience, pacer: Pacer(pace, clock: clock),
       // Half of the threads stay free for clients whatever repair does.
       copySlots: CopySlots(configuration.diskThreads / 2), clock: clock, logger: logger)
+  }
+
+  private static func tell(of report: OpenReport, _ logger: Logger) {
+    guard let reason = report.reason else { return }
+    logger.error(
+      "chunks of this node were lost as a whole; they must come from peers again",
+      metadata: ["reason": "\(reason)", "moved_to": "\(report.setAside ?? "nowhere")"])
+  }
+
+  private static func makeScrub(
+    _ configuration: DataNodeServer.Configuration, _ directory: DataDirectory, _ service: DataNodeService
+  ) async throws -> ScrubJob {
+    let record = try await service.disk.run { try directory.scrubRecord() }
+    return ScrubJob(service, directory, record: record, period: configuration.scrubPeriod) {
+      Int64(Date().timeIntervalSince1970 * 1000)
+    }
   }
 
   /// Tells whether two datanodes share a disk: the machine's boot and the device of the directory.
@@ -132,12 +150,14 @@ struct DataNode: Sendable {
   func close() async {
     await service.peers.close()
     await coordinator.close()
-    let service = service
+    let (service, scrub, directory) = (service, scrub, directory)
     // Not through `run`, which a cancelled task may not use.
     await Task {
       try? await service.disk.run {
         try? service.membership.saveRevision()
+        try? scrub.save()
         service.store.close()
+        directory.close()
       }
     }.value
     service.disk.shutdown()

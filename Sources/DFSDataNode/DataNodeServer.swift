@@ -40,6 +40,8 @@ package final class DataNodeServer: Service {
     package var diskThreads = 8
     /// What repair and scrub may read or write in a second; `nil` for all that clients leave.
     package var repairRate: ByteCount?
+    /// Every chunk is verified within this time.
+    package var scrubPeriod: Duration = .seconds(14 * 86_400)
     /// What running calls get to finish at a stop.
     package var drainGrace: Duration = .seconds(30)
     /// Encryption of what it serves, and of its calls to peers and coordinator; nothing means plain.

@@ -21,6 +21,8 @@ enum RocksDBFailure {
       return .exhausted
     }
     if text.hasPrefix("Corruption") || text.contains("checksum mismatch") { return .corrupt }
+    // What the medium does not give back is as bad as what it gives back wrong.
+    if call == .read, text.contains("Input/output error") { return .corrupt }
     switch call {
     case .open where text.contains("does not exist"): return .notFound
     // A table or a log that the manifest names is gone.

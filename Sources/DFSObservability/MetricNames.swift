@@ -27,6 +27,9 @@ package enum MetricNames {
   package static let datanodeCopiedBytes = "dfs_datanode_copied_bytes"
   package static let datanodeCopiedChunksTotal = "dfs_datanode_copied_chunks_total"
   package static let datanodeFailedCopiesTotal = "dfs_datanode_failed_copies_total"
+  package static let datanodeScrubbedBytes = "dfs_datanode_scrubbed_bytes"
+  package static let datanodeScrubbedChunksTotal = "dfs_datanode_scrubbed_chunks_total"
+  package static let datanodeQuarantinedChunks = "dfs_datanode_quarantined_chunks"
   package static let datanodeSyncSeconds = "dfs_datanode_sync_seconds"
 
   // Client

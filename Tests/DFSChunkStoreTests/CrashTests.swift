@@ -32,6 +32,10 @@ import Testing
     var mark = CoordinatorMark.zero
     var cluster: ClusterID?
     var groupEpoch = GroupEpoch(rawValue: 0)
+    /// The last scrub record that was saved, and the one on its way.
+    var scrub = [ScrubRecord()]
+    /// What may be known of lost chunks.
+    var lost: Set<Bool> = [false]
   }
 
   private static let chunks = [
@@ -42,6 +46,8 @@ import Testing
   /// A life of a store: format, register, write, delete, quarantine, write again.
   private func live(_ machine: MemoryMachine, _ told: inout Acknowledged) throws {
     let directory = try machine.directory()
+    let store = try machine.open(directory)
+    defer { store.close() }
     try directory.adopt(ClusterID(rawValue: 42))
     told.cluster = ClusterID(rawValue: 42)
     let mark = CoordinatorMark(epoch: Epoch(incarnation: 1, term: 3), revision: Revision(rawValue: 9))
@@ -49,11 +55,10 @@ import Testing
     told.mark = mark
     try directory.raise([GroupID(rawValue: 1): GroupEpoch(rawValue: 7)])
     told.groupEpoch = GroupEpoch(rawValue: 7)
-    let store = try machine.open(directory)
-    defer { store.close() }
     for chunk in Self.chunks {
       try chunk.write(to: store)
       told.present.append(chunk)
+      try scrub(chunk, in: directory, &told)
     }
     for victim in [Self.chunks[0], Self.chunks[1]] {
       told.uncertain.insert(victim.id)
@@ -66,7 +71,28 @@ import Testing
       try store.quarantine(bad.id, in: bad.group)
       try bad.write(to: store)
       told.uncertain.remove(bad.id)
+      try scrub(bad, in: directory, &told)
     }
+    told.lost = [false, true]
+    try directory.noteLostChunks()
+    told.lost = [true]
+    try directory.raise([GroupID(rawValue: 1): GroupEpoch(rawValue: 8)])
+    told.groupEpoch = GroupEpoch(rawValue: 8)
+    told.lost = [false, true]
+    try directory.forgetLostChunks()
+    told.lost = [false]
+  }
+
+  private func scrub(
+    _ chunk: TestChunk, in directory: DataDirectory, _ told: inout Acknowledged
+  ) throws {
+    var record = told.scrub[0]
+    record.cursor = ChunkPlace(chunk: chunk.id, group: chunk.group)
+    record.done += 1
+    record.beganAt = 77
+    told.scrub.append(record)
+    try directory.save(record)
+    told.scrub = [record]
   }
 
   private func check(_ machine: MemoryMachine, _ told: Acknowledged, _ comment: String) throws {
@@ -74,9 +100,12 @@ import Testing
     if let cluster = told.cluster { #expect(directory.identity.cluster == cluster, "\(comment)") }
     #expect(directory.mark >= told.mark, "\(comment)")
     #expect(directory.epoch(of: GroupID(rawValue: 1)) >= told.groupEpoch, "\(comment)")
+    #expect(told.scrub.contains(try directory.scrubRecord()), "\(comment)")
+    #expect(told.lost.contains(directory.hasLostChunks), "\(comment)")
     let store = try machine.open(directory)
     defer { store.close() }
     #expect(store.openReport == OpenReport(), "\(comment)")
+    #expect(told.lost.contains(directory.hasLostChunks), "\(comment)")
     for chunk in Self.chunks {
       let found = try store.stat(chunk.id, in: chunk.group)
       let acknowledged = told.present.contains { $0.id == chunk.id }
@@ -94,6 +123,13 @@ import Testing
     let more = TestChunk(50, length: 280_000)
     try more.write(to: store)
     #expect(try more.read(from: store) == more.bytes, "\(comment)")
+    // Ids stay write-once: another content under one that is there is refused.
+    for chunk in Self.chunks where try store.stat(chunk.id, in: chunk.group) != nil {
+      var other = TestChunk(99, length: chunk.bytes.count)
+      (other.id, other.group) = (chunk.id, chunk.group)
+      expectError(.alreadyExists) { try other.write(to: store) }
+      #expect(try store.confirm(chunk.id, in: chunk.group)?.root == chunk.root, "\(comment)")
+    }
     var listed = 0
     for group in try store.groups() { listed += try store.list(group, after: nil, limit: 100).chunks.count }
     #expect(listed == store.counts().chunks, "\(comment)")

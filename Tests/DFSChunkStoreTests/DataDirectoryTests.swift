@@ -114,4 +114,32 @@ import Testing
       }
     }
   }
+
+  @Test func `the scrub's place and the loss of chunks outlive a restart; a damaged place is a new beginning`()
+    throws
+  {
+    let disk = MemoryFileSystem()
+    var record = ScrubRecord()
+    #expect(try DataDirectory(path: "/data", fileSystem: disk).scrubRecord() == record)
+    record.beganAt = 12
+    record.endedAt = 7
+    record.cursor = ChunkPlace(
+      chunk: ChunkID(inode: InodeID(rawValue: .max), index: 3), group: GroupID(rawValue: 9))
+    (record.done, record.bad, record.isHurried) = (100, 2, true)
+    do {
+      let directory = try DataDirectory(path: "/data", fileSystem: disk)
+      try directory.save(record)
+      try directory.noteLostChunks()
+      #expect(directory.hasLostChunks)
+    }
+    do {
+      let directory = try DataDirectory(path: "/data", fileSystem: disk.afterCrash())
+      #expect(try directory.scrubRecord() == record)
+      #expect(directory.hasLostChunks)
+      try directory.forgetLostChunks()
+      #expect(!directory.hasLostChunks)
+    }
+    try disk.flip("/data/scrub", at: 20)
+    #expect(try DataDirectory(path: "/data", fileSystem: disk).scrubRecord() == ScrubRecord())
+  }
 }

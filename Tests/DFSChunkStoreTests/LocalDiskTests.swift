@@ -60,6 +60,39 @@ import Testing
     }
   }
 
+  @Test func `a store of small chunks that is gone, or another directory's, is known as lost`() throws {
+    let temporary = try TemporaryDirectory("dfs-chunks")
+    let paths = ["a", "b"].map { "\(temporary.path)/\($0)" }
+    for path in paths {
+      let store = try StoreUnderTest.openDisk(path)
+      try TestChunk(1, length: 3_000).write(to: store)
+      store.close()
+    }
+    func open(_ path: String) throws -> (report: OpenReport, lost: Bool) {
+      let directory = try DataDirectory(path: path)
+      let store = try LocalChunkStore(
+        in: directory, options: LocalChunkStoreOptions(cache: RocksDBCache(capacity: .mib(4))))
+      defer { store.close() }
+      return (store.openReport, directory.hasLostChunks)
+    }
+    // A node that belongs to no cluster yet has nothing to lose.
+    try FileManager.default.removeItem(atPath: paths[0] + "/small")
+    #expect(try !open(paths[0]).lost)
+    for path in paths { try DataDirectory(path: path).adopt(ClusterID(rawValue: 1)) }
+    #expect(try !open(paths[0]).lost)
+    try FileManager.default.removeItem(atPath: paths[0] + "/small")
+    let gone = try open(paths[0])
+    #expect(gone.lost && gone.report.reason != nil && gone.report.setAside == nil)
+    try DataDirectory(path: paths[0]).forgetLostChunks()
+    try FileManager.default.removeItem(atPath: paths[0] + "/small")
+    try FileManager.default.copyItem(atPath: paths[1] + "/small", toPath: paths[0] + "/small")
+    let foreign = try open(paths[0])
+    #expect(foreign.lost && foreign.report.setAside != nil)
+    // The chunks' own directory is missed, too.
+    try FileManager.default.removeItem(atPath: paths[1] + "/chunks")
+    #expect(try open(paths[1]).lost)
+  }
+
   @Test func `deleted small chunks give their space back when enough has gathered`() throws {
     let temporary = try TemporaryDirectory("dfs-chunks")
     let store = try StoreUnderTest.openDisk(temporary.path + "/data")

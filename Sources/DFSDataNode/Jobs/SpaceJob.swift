@@ -23,6 +23,7 @@ final class SpaceJob: Job {
   private let clock: NodeClock
   private let state = NIOLockedValueBox(Report())
   private let chunks = Gauge(label: MetricNames.datanodeChunksTotal)
+  private let quarantined = Gauge(label: MetricNames.datanodeQuarantinedChunks)
 
   /// A disk that answers nothing for so long takes no writes.
   private static let patience: Duration = .seconds(10)
@@ -42,6 +43,7 @@ final class SpaceJob: Job {
     report.measuredAt = clock.now()
     state.withLockedValue { $0 = report }
     chunks.record(report.counts.chunks)
+    quarantined.record(report.counts.quarantined)
     return .after(.seconds(1))
   }
 

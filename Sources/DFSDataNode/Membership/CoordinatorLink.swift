@@ -34,6 +34,7 @@ final class CoordinatorLink: Sendable {
   private let channel: RPCChannel
   private let membership: Membership
   private let space: SpaceJob
+  private let scrub: ScrubJob
   private let disk: BlockingThreads
   private let interval: Duration
   private let clock: NodeClock
@@ -46,13 +47,13 @@ final class CoordinatorLink: Sendable {
 
   init(
     introduction: Introduction, channel: RPCChannel, membership: Membership, space: SpaceJob,
-    disk: BlockingThreads,
-    interval: Duration, clock: NodeClock, logger: Logger
+    scrub: ScrubJob, disk: BlockingThreads, interval: Duration, clock: NodeClock, logger: Logger
   ) {
     self.introduction = introduction
     self.channel = channel
     self.membership = membership
     self.space = space
+    self.scrub = scrub
     self.disk = disk
     self.interval = interval
     self.clock = clock
@@ -128,7 +129,7 @@ final class CoordinatorLink: Sendable {
 
   private func register() async throws -> Terms {
     let report = space.report
-    let seen = membership.seen
+    let (seen, hasLostChunks) = (membership.seen, membership.hasLostChunks)
     let request = WireRegisterNodeRequest.with {
       $0.node = introduction.node.rawValue
       $0.store = introduction.store.rawValue
@@ -143,6 +144,7 @@ final class CoordinatorLink: Sendable {
       $0.protocolHighest = Self.protocols.upperBound
       $0.version = introduction.version
       $0.disk = introduction.disk
+      $0.lostChunks = hasLostChunks
     }
     let options = CallOptions(timeout: Self.callTimeout, waitForReady: true)
     let answer = try await channel.call(CoordinatorMethods.registerNode, request, options: options)
@@ -161,6 +163,8 @@ final class CoordinatorLink: Sendable {
         cluster: ClusterID(rawValue: answer.cluster), epoch: epoch,
         revision: Revision(rawValue: answer.revision),
         receiptKey: Array(answer.receiptKey))
+      // Only now: until the answer, nobody may know.
+      if hasLostChunks { try membership.forgetLostChunks() }
     }
     logger.info(
       "registered", metadata: ["cluster": "\(ClusterID(rawValue: answer.cluster))", "epoch": "\(epoch)"])
@@ -251,6 +255,12 @@ final class CoordinatorLink: Sendable {
       $0.reason = refusal ?? ""
       $0.badReplicas = reports
       $0.stopping = isStopping
+      $0.quarantined = UInt64(report.counts.quarantined)
+      if let progress = scrub.progress {
+        $0.scrub.done = progress.done
+        $0.scrub.total = progress.total ?? 0
+      }
+      if let since = scrub.sinceLastPass { $0.scrub.endedMs = UInt64(since / .milliseconds(1)) }
     }
   }
 

@@ -154,6 +154,12 @@ final class Membership: Sendable {
     }
   }
 
+  /// Chunks were lost as a whole, and the coordinator may not know it yet.
+  var hasLostChunks: Bool { directory.hasLostChunks }
+
+  /// The coordinator knows. Blocks.
+  func forgetLostChunks() throws { try directory.forgetLostChunks() }
+
   /// No write is admitted from now on.
   func stop() { state.withLockedValue { $0.isStopping = true } }
   var isStopping: Bool { state.withLockedValue { $0.isStopping } }

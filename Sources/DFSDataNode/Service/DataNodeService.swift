@@ -1,5 +1,6 @@
 import DFSChunkStore
 import DFSCore
+import DFSJobs
 import DFSObservability
 import DFSRPC
 import DFSTransport
@@ -50,7 +51,7 @@ final class DataNodeService: Sendable {
     self.logger = logger
   }
 
-  func register(on router: inout RPCRouter) {
+  func register(on router: inout RPCRouter, with jobs: JobRunner) {
     router.handle(DataNodeMethods.writeChunk) { try await self.writeChunk($0, $1, $2) }
     router.handle(DataNodeMethods.readChunk) { try await self.readChunk($0, $1, $2) }
     router.handle(DataNodeMethods.statChunk) { request, _ in try await self.statChunk(request) }
@@ -58,6 +59,10 @@ final class DataNodeService: Sendable {
     router.handle(DataNodeMethods.reapChunks) { request, _ in try await self.reapChunks(request) }
     router.handle(DataNodeMethods.copyChunks) { try await self.copyChunks($0, $1, $2) }
     router.handle(DataNodeMethods.listGroups) { request, _ in try await self.listGroups(request) }
+    router.handle(DataNodeMethods.listNodeJobs) { request, _ in try self.listNodeJobs(request, of: jobs) }
+    router.handle(DataNodeMethods.controlNodeJob) { request, _ in
+      try self.controlNodeJob(request, of: jobs)
+    }
   }
 
   /// A caller that means another node has an old address: it must not take this one's answer for that one's.

@@ -57,6 +57,8 @@ extension DataNodeServer.Configuration {
     stragglerTimeout = node.stragglerTimeout
     heartbeatInterval = node.heartbeatInterval
     diskThreads = node.diskThreads
+    repairRate = node.repairRate
+    scrubPeriod = node.scrubPeriod
     drainGrace = settings.cluster.transport.drainGrace
     serverSecurity = try settings.serverSecurity()
     clientSecurity = try settings.clientSecurity()
