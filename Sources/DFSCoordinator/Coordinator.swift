@@ -24,6 +24,17 @@ package struct Coordinator: Sendable {
     store: any OrderedStore, ledger: any Ledger, configuration: CoordinatorConfiguration, loops: NetworkLoops,
     disk: BlockingThreads, logger: Logger, now: @escaping @Sendable () -> ContinuousClock.Instant = { .now }
   ) throws {
+    try self.init(
+      store: store, ledger: ledger, configuration: configuration, loops: loops, disk: disk, logger: logger,
+      unfinished: nil, now: now)
+  }
+
+  /// `unfinished` is what the start has not had the time to check.
+  init(
+    store: any OrderedStore, ledger: any Ledger, configuration: CoordinatorConfiguration, loops: NetworkLoops,
+    disk: BlockingThreads, logger: Logger, unfinished: DigestCheck?,
+    now: @escaping @Sendable () -> ContinuousClock.Instant = { .now }
+  ) throws {
     namespace = try Namespace.open(
       store: store, ledger: ledger, configuration: configuration.namespace, logger: logger)
     let view = try namespace.view()
@@ -69,6 +80,7 @@ package struct Coordinator: Sendable {
         CountDegraded(namespace: namespace, cluster: cluster, disk: disk),
         CopyMetadata(
           copies: copies, wanted: configuration.metadataCopies, age: { service.now() - service.startedAt }),
+        CheckMetadata(store: store, disk: disk, unfinished: unfinished, logger: logger),
         SweepGroups(
           namespace: namespace, cluster: cluster, groups: service.groups, channels: channels, disk: disk,
           period: configuration.checkPeriod, logger: logger, now: now),

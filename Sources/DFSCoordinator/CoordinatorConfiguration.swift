@@ -22,6 +22,8 @@ package struct CoordinatorConfiguration: Sendable {
   package var cache = ByteCount.mib(32)
   /// Threads for calls that wait for the disk.
   package var diskThreads = 8
+  /// A start compares all records with their digest before it serves, but not for longer.
+  package var startInspection = Duration.seconds(20)
   /// Datanodes that keep a copy of the metadata.
   package var metadataCopies = 2
   /// How long running calls may go on when it stops.

@@ -87,13 +87,15 @@ package final class CoordinatorServer: Service {
       let (directory, store, coordinator) = try await disk.run {
         let directory = try DataDirectory(configuration.data)
         return try Self.advising(directory) {
-          let options = RocksDBOptions(cache: RocksDBCache(capacity: configuration.cache))
-          let store = try RocksDBStore(path: directory.database, options: options)
+          let store = try directory.openDatabase(
+            RocksDBOptions(cache: RocksDBCache(capacity: configuration.cache)))
           do {
             let ledger = StandaloneLedger(lastRound: try LastRound(path: directory.lastRound))
+            try ledger.catchUp(store)
+            let unfinished = try StartInspection.run(store, within: configuration.startInspection)
             let coordinator = try Coordinator(
               store: store, ledger: ledger, configuration: configuration, loops: loops, disk: disk,
-              logger: logger)
+              logger: logger, unfinished: unfinished)
             return (directory, store, coordinator)
           } catch {
             store.close()

@@ -63,14 +63,15 @@ struct Leadership {
       openUploads: try uploads(store), batch: sealed.batch)
   }
 
-  private struct Found {
+  /// What a store says of itself.
+  struct Found {
     var cluster: ClusterRecord
     var mark: RoundMark
     var state: StateRecord
   }
 
   /// The namespace in `store`, or `nil` when it is empty.
-  private static func read(_ store: any OrderedStore) throws -> Found? {
+  static func read(_ store: any StoreReader) throws -> Found? {
     let cluster = try store.value(for: Keys.cluster)
     let mark = try store.value(for: Keys.round)
     let state = try store.value(for: Keys.state)

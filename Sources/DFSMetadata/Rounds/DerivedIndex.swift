@@ -11,9 +11,15 @@ enum DerivedIndex {
     KeyRange(from: Array("y0".utf8), to: nil),
   ]
 
-  /// Whether a key of the store came from the ledger.
+  /// Whether a key can come from the ledger, and is long enough for `changes`.
   static func isInLedger(_ key: [UInt8]) -> Bool {
-    key.count > 2 && key[1] == UInt8(ascii: "/") && !Keys.isDerived(key[0])
+    guard key.count > 2, key[1] == UInt8(ascii: "/"), !Keys.isDerived(key[0]) else { return false }
+    return switch key[0] {
+    case UInt8(ascii: "i"): key.count == 10
+    case UInt8(ascii: "c"): key.count == 14
+    case UInt8(ascii: "x"): key.count == 18
+    default: true
+    }
   }
 
   /// What changes beneath `k/` and `y/` when `key` goes from `old` to `new`.

@@ -8,6 +8,7 @@ struct AdminCommand: AsyncParsableCommand {
     subcommands: [
       NodesCommand.self, CanStopCommand.self, MaintenanceCommand.self, ActivateCommand.self,
       DrainCommand.self, UndrainCommand.self, RemoveCommand.self,
-      JobsCommand.self, FsckCommand.self, ScrubCommand.self, ReleaseCommand.self,
+      JobsCommand.self, FsckCommand.self, ScrubCommand.self, RecoverCommand.self,
+      ReleaseCommand.self,
     ])
 }
