@@ -14,6 +14,7 @@ final class BenchCluster {
   let processes: [MeasuredProcess]
   private let directory: String
   private let running: [Process]
+  private let logs: [String]
 
   /// Starts everything below `parent`; the servers' logs lie there too until `stop()`. `settings` are for the
   /// coordinator, as `--set` takes them.
@@ -25,6 +26,7 @@ final class BenchCluster {
     address = coordinator
     var running: [Process] = []
     var processes: [MeasuredProcess] = []
+    var logs: [String] = []
     let directory = directory
     func launch(_ role: String, _ name: String, _ arguments: [String]) throws {
       let process = Process()
@@ -39,6 +41,7 @@ final class BenchCluster {
       process.standardInput = FileHandle.nullDevice
       try process.run()
       running.append(process)
+      logs.append(log)
       processes.append(MeasuredProcess(role: role, pid: process.processIdentifier))
     }
     do {
@@ -59,7 +62,17 @@ final class BenchCluster {
       throw error
     }
     self.running = running
+    self.logs = logs
     self.processes = processes
+  }
+
+  /// What a process said that has ended by itself, such as one that was given settings it refuses.
+  var failure: BenchError? {
+    for (process, log) in zip(running, logs) where !process.isRunning && process.terminationStatus > 0 {
+      let text = (try? String(contentsOfFile: log, encoding: .utf8)) ?? ""
+      return BenchError("a process of the cluster ended:\n" + text.suffix(1000))
+    }
+    return nil
   }
 
   /// Ends the last datanode as a power cut would.

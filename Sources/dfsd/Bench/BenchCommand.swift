@@ -50,9 +50,13 @@ struct BenchCommand: AsyncParsableCommand {
     }
     let cluster = try BenchCluster(in: directory, datanodes: datanodes)
     defer { cluster.stop() }
-    try await measure(
-      addresses: [try Endpoint(cluster.address)], processes: cluster.processes,
-      cluster: "1 coordinator, \(datanodes) datanodes in \(directory)", ceilings: ceilings)
+    do {
+      try await measure(
+        addresses: [try Endpoint(cluster.address)], processes: cluster.processes,
+        cluster: "1 coordinator, \(datanodes) datanodes in \(directory)", ceilings: ceilings)
+    } catch {
+      throw cluster.failure ?? error
+    }
   }
 
   private func endpoints() throws -> [Endpoint] {

@@ -32,7 +32,7 @@ struct BenchRepairCommand: AsyncParsableCommand {
 
   func validate() throws {
     guard (4...16).contains(datanodes) else {
-      throw ValidationError("--datanodes takes 4 to 16: with three copies and three nodes nothing can be repaired")
+      throw ValidationError("--datanodes takes 4 to 16: three copies on three nodes have no place to be made again")
     }
     guard (100...1_000_000).contains(chunks) else { throw ValidationError("--chunks takes 100 to 1000000") }
   }
@@ -52,7 +52,7 @@ struct BenchRepairCommand: AsyncParsableCommand {
       if json { Terminal.print(try report.json()) } else { report.lines.forEach { Terminal.print($0) } }
     } catch {
       await client.close()
-      throw error
+      throw cluster.failure ?? error
     }
     await client.close()
   }
