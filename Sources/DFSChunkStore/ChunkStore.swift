@@ -145,6 +145,10 @@ package protocol ChunkStore: Sendable {
   /// done when it is not there.
   func quarantine(_ chunk: ChunkID, in group: GroupID) throws
 
+  /// Verifies the chunk once more and moves it aside if it is bad; answers whether it did. While it looks nobody else
+  /// decides about the id: a good copy that came in the place of a bad one is not taken for it.
+  func quarantineUnlessSound(_ chunk: ChunkID, in group: GroupID) throws -> Bool
+
   /// Reads every byte from the medium and compares it with checksums, leaves and root; leaves nothing in the
   /// page cache. Throws `.corrupt`, also for what can not be read, and `.notFound`.
   func verify(_ chunk: ChunkID, in group: GroupID) throws -> ChunkDescription

@@ -270,6 +270,21 @@ package final class LocalChunkStore: ChunkStore {
     try exclusive.with([chunk]) { try failure.watching { try moveAside(chunk, in: group) } }
   }
 
+  package func quarantineUnlessSound(_ chunk: ChunkID, in group: GroupID) throws -> Bool {
+    try requireOpen()
+    return try exclusive.with([chunk]) {
+      do { _ = try verify(chunk, in: group) } catch let error as DFSError {
+        switch error.code {
+        case .corrupt: try failure.watching { try moveAside(chunk, in: group) }
+        case .notFound: return false
+        default: throw error
+        }
+        return true
+      }
+      return false
+    }
+  }
+
   private func moveAside(_ chunk: ChunkID, in group: GroupID) throws {
     try small.quarantine(chunk, in: group)
     try files.quarantine(chunk, in: group)

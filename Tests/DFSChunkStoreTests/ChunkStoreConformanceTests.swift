@@ -314,4 +314,20 @@ import Testing
       expectError(.unavailable) { _ = try store.space() }
     }
   }
+
+  @Test(arguments: StoreUnderTest.allCases)
+  func `what is sound at the second look stays`(_ under: StoreUnderTest) throws {
+    try under.withStore { store in
+      for chunk in [TestChunk(1, length: 300_000), TestChunk(2, length: 3_000)] {
+        let stranger = TestChunk(3, length: 10)
+        try chunk.write(to: store)
+        #expect(try !store.quarantineUnlessSound(chunk.id, in: chunk.group))
+        #expect(try !store.quarantineUnlessSound(stranger.id, in: stranger.group))
+        #expect(try chunk.read(from: store) == chunk.bytes)
+        #expect(try store.confirm(chunk.id, in: chunk.group)?.root == chunk.root)
+        #expect(try store.confirm(stranger.id, in: stranger.group) == nil)
+      }
+      #expect(store.counts().quarantined == 0)
+    }
+  }
 }

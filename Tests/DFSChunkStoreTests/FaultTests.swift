@@ -113,6 +113,10 @@ import Testing
       try machine.disk.flip(path(chunk), at: offset)
     }
     _ = try store.verify(chunk.id, in: chunk.group)
+    try machine.disk.flip(path(chunk), at: 200_000)
+    #expect(try store.quarantineUnlessSound(chunk.id, in: chunk.group))
+    #expect(try store.stat(chunk.id, in: chunk.group) == nil)
+    #expect(store.counts().quarantined == 1)
   }
 
   @Test func `a flipped byte anywhere in the footer is corrupt, and so is a file of another length`() throws {

@@ -119,8 +119,8 @@ final class ScrubJob: Job {
     } catch let error as DFSError {
       switch error.code {
       case .corrupt:
-        await service.quarantine(place.chunk, in: place.group, because: error)
-        pass(place, bytes: chunk.storedBytes.int, isBad: true)
+        let isBad = await service.quarantine(place.chunk, in: place.group, because: error)
+        pass(place, bytes: chunk.storedBytes.int, isBad: isBad)
       case .notFound: pass(place, bytes: 0)
       default:
         guard state.withLockedValue({ $0.plan.stumbled() }) else { throw error }

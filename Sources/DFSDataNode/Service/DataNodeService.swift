@@ -75,24 +75,32 @@ final class DataNodeService: Sendable {
     }
   }
 
-  /// Moves a replica that failed its hashes aside and reports it with the next heartbeat. A failure to move
-  /// it is logged: the caller's answer is `.corrupt` in any case.
-  func quarantine(_ chunk: ChunkID, in group: GroupID, because error: DFSError) async {
-    noteQuarantined(chunk, in: group, because: error)
+  /// Moves a replica that failed its hashes aside and reports it with the next heartbeat: in this order, for repair lists
+  /// what is here. It is looked at once more, so that a good copy that came meanwhile stays; false then. A failure to
+  /// move it is logged: the caller's answer is `.corrupt` in any case.
+  @discardableResult
+  func quarantine(_ chunk: ChunkID, in group: GroupID, because error: DFSError) async -> Bool {
     do {
-      try await disk.run { [store] in try store.quarantine(chunk, in: group) }
+      guard try await disk.run({ [store] in try store.quarantineUnlessSound(chunk, in: group) }) else {
+        logger.warning(
+          "a replica that failed its check is sound, or gone, at the second look",
+          metadata: ["chunk": "\(chunk)", "group": "\(group)", "reason": "\(error)"])
+        return false
+      }
     } catch {
       logger.error(
         "a bad replica could not be moved aside", metadata: ["chunk": "\(chunk)", "reason": "\(error)"])
     }
+    noteQuarantined(chunk, in: group, because: error)
+    return true
   }
 
-  /// Reports a bad replica that is, or is about to be, in quarantine.
+  /// Reports a bad replica that is in quarantine.
   func noteQuarantined(_ chunk: ChunkID, in group: GroupID, because error: DFSError) {
     corruptChunks.increment()
     membership.report(chunk, in: group)
     logger.error(
-      "a replica is bad; moving it aside",
+      "a replica is bad and was moved aside",
       metadata: ["chunk": "\(chunk)", "group": "\(group)", "reason": "\(error)"])
   }
 }
