@@ -93,4 +93,58 @@ import Testing
     }
     await namespace.close()
   }
+
+  /// Removes, undeletes, removes and purges one file; gives how many of these were acknowledged, and the store.
+  private func loseAndFind(dieAt: Int, _ service: MemoryLedgerService) async throws -> (Int, MemoryStore) {
+    let step = Shared(0)
+    let ledger = MemoryLedger(service) { _ in
+      step.value += 1
+      if step.value >= dieAt { throw DFSError(.outcomeUnknown, "the process died") }
+    }
+    let store = MemoryStore()
+    guard let namespace = try? Namespace.open(store: store, ledger: ledger, logger: TestCluster.logger) else {
+      return (0, store)
+    }
+    let path = try RemotePath("/f")
+    let attributes = FileAttributes(mode: 0, modified: FileTime(rawValue: 0))
+    var done = 0
+    do {
+      try await namespace.mutate(PutInline(target: path, attributes: attributes, bytes: [1], root: digest(1)))
+      done = 1
+      let remove = Remove(path: path, scope: .fileOrEmptyDirectory)
+      var deletion = try #require(try await namespace.mutate(remove).outcome.deletion)
+      done = 2
+      try await namespace.mutate(Undelete(deletion: deletion))
+      done = 3
+      deletion = try #require(try await namespace.mutate(remove).outcome.deletion)
+      done = 4
+      try await namespace.mutate(PurgeTrash(deletion: deletion))
+      done = 5
+    } catch let error as DFSError { #expect([.outcomeUnknown, .unavailable].contains(error.code)) }
+    await namespace.close()
+    return (done, store)
+  }
+
+  @Test(arguments: [false, true])
+  func `what is removed is in one place at any time: under its name, in the trash, or gone`(
+    losesLocalStore: Bool
+  ) async throws {
+    for dieAt in 1...22 {
+      let service = MemoryLedgerService(faults: dieAt % 2 == 0 ? .many : .none, seed: UInt64(dieAt))
+      let (done, crashed) = try await loseAndFind(dieAt: dieAt, service)
+      let store = losesLocalStore ? MemoryStore() : crashed.afterCrash()
+      let namespace = try Namespace.open(
+        store: store, ledger: MemoryLedger(service), logger: TestCluster.logger)
+      let view = try namespace.view()
+      let isNamed = await code { try view.stat(try RemotePath("/f")) } == nil
+      let trash = try view.trash().entries
+      // Named, trashed, named, trashed, gone: as acknowledged, or one further.
+      let states: [(Bool, Int)] = [(false, 0), (true, 0), (false, 1), (true, 0), (false, 1), (false, 0)]
+      let possible = states[done...min(done + 1, 5)]
+      #expect(possible.contains { $0 == (isNamed, trash.count) }, "died at step \(dieAt), done \(done)")
+      #expect(namespace.counts.trash == UInt64(trash.count) && namespace.counts.files == (isNamed ? 1 : 0))
+      try view.checkDigest()
+      await namespace.close()
+    }
+  }
 }

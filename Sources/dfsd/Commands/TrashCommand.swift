@@ -9,10 +9,10 @@ struct TrashCommand: AsyncParsableCommand {
     abstract: "List what was removed or replaced and can be had back, or end its time.",
     discussion: """
       Examples:
-        dfsd trash                  everything, the next to expire first
-        dfsd trash -l /photos       what was below /photos: why, when, until when, size
-        dfsd trash --purge 18c3f2a6d80-1000000000012    this one for good
-        dfsd trash --empty /photos  all that was below /photos for good
+        dfsd trash                   everything, the next to expire first
+        dfsd trash -l /photos        below /photos: why, size, when, until when
+        dfsd trash --purge 18c3f2a6d80-1000000000012   this one for good
+        dfsd trash --empty /photos   all from below /photos for good
 
       dfsd undelete ID brings one back. What is purged never comes back; its space is
       free some minutes later. --empty asks first, and wants --yes where nobody can
@@ -21,7 +21,7 @@ struct TrashCommand: AsyncParsableCommand {
 
   @OptionGroup var client: ClientOptions
   @Argument(help: "Only what was at or below this remote path.") var path: String = "/"
-  @Flag(name: .customShort("l"), help: "Show why, when, until when, and the size.") var long = false
+  @Flag(name: .customShort("l"), help: "Show why, the size, when, and until when.") var long = false
   @Option(
     parsing: .upToNextOption, help: ArgumentHelp("Removes these deletions for good.", valueName: "id"))
   var purge: [String] = []
@@ -87,7 +87,10 @@ struct TrashCommand: AsyncParsableCommand {
     }
     Terminal.ask("Remove \(what) for good? [y/N] ")
     let answer = readLine()?.lowercased() ?? ""
-    guard answer == "y" || answer == "yes" else { throw DFSError(.cancelled, "nothing was removed") }
+    guard answer == "y" || answer == "yes" else {
+      Terminal.note("dfsd: nothing was removed")
+      throw ExitCode(ExitStatus.interrupted.rawValue)
+    }
   }
 
   /// Below a path, what is there when it begins: removals in the meantime are not meant.

@@ -8,9 +8,11 @@ struct UndeleteCommand: AsyncParsableCommand {
     abstract: "Bring back what was removed or replaced.",
     discussion: """
       Examples:
-        dfsd trash /photos                                         what there is, each with its id
-        dfsd undelete 18c3f2a6d80-1000000000012                    to where it was
-        dfsd undelete 18c3f2a6d80-1000000000012 --to /cat-old.jpg  an earlier version, beside the present one
+        dfsd trash /photos                        what there is, each with its id
+        dfsd undelete 18c3f2a6d80-1000000000012   to where it was
+        dfsd undelete 18c3f2a6d80-1000000000012 --to /cat-old.jpg
+
+      With --to, an earlier version comes back beside the present one.
 
       A directory comes back with everything below it. The name must be free.
       """)
