@@ -15,6 +15,9 @@ package final class Cluster: Sendable {
     /// Chunks that were counted in a group by the census.
     package var chunkCounts: [GroupID: UInt64] = [:]
     package var repair = RepairBook()
+    /// Who is to take over groups of one replica from a node that drains: repair copies everything to the
+    /// heir before it becomes the member.
+    package var heirs: [GroupID: NodeID] = [:]
     package var checks = CheckBook()
     /// What was worked out of the above and holds while the stamp is the same.
     fileprivate var summary: (stamp: Stamp, value: GroupSummary)?

@@ -29,15 +29,23 @@ struct PlanScene {
     }
   }
 
-  mutating func plan(replicas: UInt8) throws -> [ChangeGroups.Change] {
+  private func planner(_ replicas: UInt8) -> GroupPlanner {
     let filled = filled
     let here = nodes.filter { !absent.contains($0.node) }
-    let planner = GroupPlanner(
+    return GroupPlanner(
       policy: PlacementPolicy(replicas: replicas), candidates: here.filter { leaving[$0.node] == nil },
       zones: Dictionary(uniqueKeysWithValues: nodes.map { ($0.node, $0.zone) }), rules: rules,
       leaving: leaving,
       inContact: Set(here.map(\.node).filter { leaving[$0] == nil || leaving[$0] == .draining }),
       isEmpty: { !filled.contains($0) })
+  }
+
+  mutating func heirs(before: [GroupID: NodeID]) throws -> [GroupID: NodeID] {
+    planner(1).heirs(table, before: before, using: &generator)
+  }
+
+  mutating func plan(replicas: UInt8) throws -> [ChangeGroups.Change] {
+    let planner = planner(replicas)
     let changes = try planner.plan(table, using: &generator)
     for change in changes {
       #expect(change.expected == table[change.id]?.epoch)

@@ -147,7 +147,8 @@ import Testing
     #expect(change.slots.map(\.state) == [.full, .full, .behind])
     pass.flaw(node(2), "a copy failed")
     #expect(pass.verdict == .wait([node(2): "a copy failed", node(3): "no answer"]))
-    #expect(!pass.stands(for: self.row([.full, .full, .behind]), targets: [node(3)]))
+    #expect(!pass.stands(for: ReconcilePass(row: row, targets: [node(3)], since: .zero)))
+    #expect(pass.stands(for: ReconcilePass(row: row, targets: [node(2), node(3)], since: .zero)))
   }
 
   @Test func `what is nowhere is looked for twice, and by asking everybody`() throws {

@@ -182,11 +182,9 @@ extension CoordinatorScene {
       try await fourth.beat(at: scene)
       let reference = try #require(try scene.coordinator.namespace.view().reference(of: chunks[0]))
       try datanodes.put(chunks[0], WireChunkReference(reference), on: [fourth])
-      try await scene.coordinator.service.groups.markBehind(nodes[0].id, [group], because: "a test")
-      scene.time.pass(.seconds(60))
-      for node in nodes + [fourth] { try await node.beat(at: scene) }
-      _ = try await job.step()
-      #expect(datanodes.chunks(on: 1) == Set(chunks))
+      try await scene.pass(60, beating: nodes + [fourth])
+      for _ in 0..<3 { _ = try await job.step() }
+      #expect(datanodes.chunks(on: 1) == Set(chunks) && scene.unfinished.isEmpty)
       #expect(scene.coordinator.cluster.repairStatus(meanChunk: 0, now: scene.time.now).lostChunks == 0)
     }
   }
@@ -302,6 +300,37 @@ extension CoordinatorScene {
       #expect(try await registrar.change(nodes[0].id, .remove(.ifSafe)).state == .removed)
       let others = (2...4).map { datanodes.chunks(on: $0) }
       #expect(others.allSatisfy { $0.count == 120 }, "three nodes, three copies")
+    }
+  }
+
+  @Test func `a node with the only copies is drained: everything is copied first, then it is replaced`()
+    async throws
+  {
+    try await run(3, replicas: 1) { scene, datanodes, nodes in
+      var chunks: [ChunkID] = []
+      for number in 0..<6 { chunks += try await scene.store("/\(number)", on: nodes, datanodes, chunks: 20) }
+      let moved = datanodes.chunks(on: 1)
+      #expect(!moved.isEmpty)
+      _ = try await scene.coordinator.service.registrar.change(nodes[0].id, .drain)
+      let late = NIOLockedValueBox<[ChunkID]>([])
+      datanodes.beforeCopies {
+        // While the first group is copied, another file comes in.
+        late.withLockedValue { $0 = [] }
+        let more = try await scene.store("/late", on: nodes, datanodes, chunks: 40)
+        late.withLockedValue { $0 = more }
+      }
+      let job = scene.repair()
+      for _ in 0..<20 where scene.coordinator.cluster.withState({ $0.table.slotCount(of: nodes[0].id) }) > 0 {
+        try await scene.pass(4, beating: nodes)
+        _ = try await job.step()
+      }
+      for _ in 0..<5 where !scene.unfinished.isEmpty { _ = try await job.step() }
+      #expect(scene.unfinished.isEmpty)
+      let all = Set(chunks + late.withLockedValue { $0 })
+      #expect(datanodes.chunks(on: 2).union(datanodes.chunks(on: 3)) == all)
+      #expect(scene.coordinator.cluster.repairStatus(meanChunk: 0, now: scene.time.now).lostChunks == 0)
+      #expect(
+        try await scene.coordinator.service.registrar.change(nodes[0].id, .remove(.ifSafe)).state == .removed)
     }
   }
 

@@ -134,9 +134,25 @@ struct ReplacementTests {
     _ = try scene.plan(replicas: 3)
     #expect(scene.groups(3).allSatisfy { !$0.members.contains(node(2)) || $0.members.contains(node(5)) })
 
-    // The only copy stays until it can be moved without a gap.
+    // The only copy stays until somebody else has everything.
     scene = try self.scene(3, replicas: 1)
     scene.leaving = [node(2): .draining]
     #expect(try scene.plan(replicas: 1).isEmpty)
+  }
+
+  @Test func `the only replicas of a node that drains get heirs, a bounded number, spread and kept`() throws {
+    var scene = try scene(4, replicas: 1)
+    scene.rules.movesAtOnce = 12
+    scene.leaving = [node(2): .draining]
+    let heirs = try scene.heirs(before: [:])
+    #expect(heirs.count == 12 && heirs.keys.allSatisfy { scene.table[$0]?.members == [node(2)] })
+    #expect(Set(heirs.values) == [node(1), node(3), node(4)])
+    #expect(try scene.heirs(before: heirs) == heirs)
+    scene.absent = [node(3)]
+    let others = try scene.heirs(before: heirs)
+    #expect(others.count == 12 && !others.values.contains(node(3)))
+    #expect(heirs.filter { $0.value != node(3) }.allSatisfy { others[$0.key] == $0.value })
+    scene.leaving = [:]
+    #expect(try scene.heirs(before: heirs).isEmpty)
   }
 }

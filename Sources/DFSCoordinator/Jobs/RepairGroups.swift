@@ -40,11 +40,11 @@ package struct RepairGroups: Job {
   ) {
     self.cluster = cluster
     self.logger = logger
+    let inventories = NodeInventories(epoch: namespace.epoch, channels: channels)
     reconciler = GroupReconciler(
-      namespace: namespace, cluster: cluster, groups: groups, channels: channels, reports: reports,
-      formers: FormerHolders(cluster: cluster, channels: channels, now: now), disk: disk,
-      loads: SourceLoads(),
-      page: page, logger: logger, now: now)
+      namespace: namespace, cluster: cluster, groups: groups, channels: channels, inventories: inventories,
+      reports: reports, formers: FormerHolders(cluster: cluster, inventories: inventories, now: now),
+      disk: disk, loads: SourceLoads(), page: page, logger: logger, now: now)
   }
 
   package var progress: JobProgress? {
@@ -62,6 +62,7 @@ package struct RepairGroups: Job {
     let begun = ContinuousClock.now
     memory.state.withLock { $0.filledAt = nil }
     fill()
+    await reconciler.lookForLost()
     let worked = try await withThrowingTaskGroup(of: RepairQueue.Entry.self) { tasks in
       var worked = 0
       func start() {
@@ -93,10 +94,10 @@ package struct RepairGroups: Job {
       return true
     }
     guard isDue else { return }
-    let (table, membership) = cluster.withState { ($0.table, $0.membership) }
+    let (table, membership, heirs) = cluster.withState { ($0.table, $0.membership, $0.heirs) }
     memory.state.withLock { state in
-      state.queue.fill(table, membership, now: reconciler.now())
-      state.passes = state.passes.filter { table.unfinished.contains($0.key) }
+      state.queue.fill(table, membership, heirs: heirs, now: reconciler.now())
+      state.passes = state.passes.filter { table.unfinished.contains($0.key) || heirs[$0.key] != nil }
     }
   }
 

@@ -89,6 +89,11 @@ package actor GroupKeeper {
     for start in stride(from: 0, to: changes.count, by: Limits.groupsPerChange) {
       try await make(Array(changes[start..<min(start + Limits.groupsPerChange, changes.count)]))
     }
+    if policy.replicas == 1 {
+      let (table, before) = cluster.withState { ($0.table, $0.heirs) }
+      let heirs = planner.heirs(table, before: before, using: &generator)
+      cluster.withState { $0.heirs = heirs }
+    }
     planned[policy.replicas] = occasion
     guard !changes.isEmpty else { return }
     let opened = changes.count { $0.expected == nil }

@@ -12,7 +12,8 @@ package import DFSMetadata
 /// - from a node that is out only while another member is full: the last full member stays, for it may
 /// return;
 /// - from a node that drains only while all other members are full and in contact, where there is somebody to
-///   take it, and a bounded number of groups at a time. The only replica of a group does not move at all.
+///   take it, and a bounded number of groups at a time. The only replica of a group gets an heir, and moves
+///   when that has everything.
 package struct GroupPlanner: Sendable {
   package struct Candidate: Sendable {
     package var node: NodeID
@@ -96,6 +97,34 @@ package struct GroupPlanner: Sendable {
       max(0, rules.mostGroups - table.count) + existing.count)
     draft.open(upTo: wanted, firstID: table.nextID, using: &random)
     return draft.changes
+  }
+
+  /// Who is to take over the groups of one replica that a draining node has: those that were chosen before,
+  /// where they still can, and others up to `movesAtOnce`.
+  package func heirs(
+    _ table: SlotTable, before: [GroupID: NodeID], using random: inout some RandomNumberGenerator
+  ) -> [GroupID: NodeID] {
+    guard replicas == 1, leaving.values.contains(.draining) else { return [:] }
+    let rows = table.groups(replicas: 1).compactMap { table[$0] }.filter { row in
+      guard let slot = row.slots.first, slot.state == .full, let node = slot.node else { return false }
+      return leaving[node] == .draining && inContact.contains(node) && !isEmpty(row.id)
+    }
+    let able = Set(candidates.map(\.node))
+    var heirs = before.filter { heir in able.contains(heir.value) && rows.contains { $0.id == heir.key } }
+    let draft = Draft(planner: self, groups: table.groups(replicas: 1).compactMap { table[$0] })
+    var loads = draft.loads
+    for node in heirs.values { if let place = draft.places[node] { loads[place] += 1 } }
+    for row in rows where heirs[row.id] == nil && heirs.count < rules.movesAtOnce {
+      let places = candidates.indices.shuffled(using: &random)
+      guard
+        let place = places.min(by: {
+          Double(loads[$0]) / draft.weights[$0] < Double(loads[$1]) / draft.weights[$1]
+        })
+      else { break }
+      heirs[row.id] = candidates[place].node
+      loads[place] += 1
+    }
+    return heirs
   }
 
   private func tooFewNodes() -> DFSError {

@@ -1,6 +1,4 @@
 import DFSCore
-import DFSRPC
-import DFSWire
 
 /// Finds nodes that have chunks of a group although they are no members of it: one that drains, or came back
 /// after its slots were given away. Asked when the members do not have everything; answers are kept for a
@@ -16,33 +14,35 @@ actor FormerHolders {
   private static let mostGroups = 200_000
 
   private let cluster: Cluster
-  private let channels: NodeChannels
+  private let inventories: NodeInventories
   private let now: @Sendable () -> ContinuousClock.Instant
   private var answers: [NodeID: Answer] = [:]
 
-  init(cluster: Cluster, channels: NodeChannels, now: @escaping @Sendable () -> ContinuousClock.Instant) {
+  init(
+    cluster: Cluster, inventories: NodeInventories, now: @escaping @Sendable () -> ContinuousClock.Instant
+  ) {
     self.cluster = cluster
-    self.channels = channels
+    self.inventories = inventories
     self.now = now
   }
 
   /// Nodes in contact that have something of the group and are not among `members`. Those that do not answer
   /// are left out.
-  func holders(of group: GroupID, otherThan members: Set<NodeID>) async -> [NodeID] {
+  func holders(of group: GroupID, otherThan members: Set<NodeID>, anew: Bool = false) async -> [NodeID] {
     let time = now()
     let nodes = cluster.withState { state in
       state.membership.present.filter { $0.isInContact && !members.contains($0.id) }
     }
     let unknown = nodes.filter { member in
-      guard let answer = answers[member.id] else { return true }
+      guard !anew, let answer = answers[member.id] else { return true }
       return answer.boot != member.record.boot.rawValue || time - answer.at >= Self.lifetime
     }
-    let channels = channels
+    let inventories = inventories
     await withTaskGroup(of: (Member, Set<GroupID>?).self) { tasks in
       var waiting = unknown.makeIterator()
       func add() {
         guard let member = waiting.next() else { return }
-        tasks.addTask { (member, try? await Self.groups(on: member.id, channels)) }
+        tasks.addTask { (member, try? await Self.groups(on: member.id, inventories)) }
       }
       for _ in 0..<16 { add() }
       for await (member, groups) in tasks {
@@ -55,17 +55,14 @@ actor FormerHolders {
     return nodes.map(\.id).filter { answers[$0]?.groups.contains(group) == true }
   }
 
-  private static func groups(on node: NodeID, _ channels: NodeChannels) async throws -> Set<GroupID> {
-    let channel = try channels.channel(to: node)
+  private static func groups(on node: NodeID, _ inventories: NodeInventories) async throws -> Set<GroupID> {
     var groups: Set<GroupID> = []
-    var request = WireListGroupsRequest()
-    request.node = node.rawValue
+    var last: GroupID?
     while groups.count < mostGroups {
-      let page = try await channel.call(
-        DataNodeMethods.listGroups, request, options: CallOptions(timeout: .seconds(5)))
-      groups.formUnion(page.groups.map { GroupID(rawValue: $0) })
-      guard page.more, let last = page.groups.last else { break }
-      request.after = last
+      let page = try await inventories.groups(on: node, after: last)
+      groups.formUnion(page.groups)
+      guard page.more else { break }
+      last = page.groups.last
     }
     return groups
   }

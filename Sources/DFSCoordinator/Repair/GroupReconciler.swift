@@ -9,13 +9,13 @@ import Logging
 /// the metadata afterwards, orders the copies that `ReconcilePage` wants, and makes members full when
 /// `ReconcilePass` says so. What it must know after a crash is in the slots alone.
 struct GroupReconciler: Sendable {
-  private static let listTimeout = Duration.seconds(20)
   private static let copyTimeout = Duration.seconds(600)
 
   let namespace: Namespace
   let cluster: Cluster
   let groups: GroupKeeper
   let channels: NodeChannels
+  let inventories: NodeInventories
   let reports: ReplicaReports
   let formers: FormerHolders
   let disk: BlockingThreads
@@ -36,12 +36,11 @@ struct GroupReconciler: Sendable {
 
   /// Does one page of `pass`, or of a new one. Throws when the row or a node is not what the table says.
   func step(_ group: GroupID, _ pass: ReconcilePass?) async throws -> Step {
-    let (row, membership) = cluster.withState { ($0.table[group], $0.membership) }
+    let (row, membership, heir) = cluster.withState { ($0.table[group], $0.membership, $0.heirs[group]) }
     guard let row else { return .finished }
-    let targets = ReconcilePass.targets(of: row, membership)
-    guard !targets.isEmpty else { return .finished }
-    var current = ReconcilePass(row: row, targets: targets, since: namespace.revision)
-    if let pass, pass.stands(for: row, targets: targets) { current = pass }
+    var current = ReconcilePass(row: row, membership, heir: heir, since: namespace.revision)
+    guard !current.targets.isEmpty else { return .finished }
+    if let pass, pass.stands(for: current) { current = pass }
     let hasMore = try await takePage(of: &current, membership)
     guard !hasMore else { return .goesOn(current) }
     return try await finish(current)
@@ -51,7 +50,7 @@ struct GroupReconciler: Sendable {
   private func takePage(of pass: inout ReconcilePass, _ membership: Membership) async throws -> Bool {
     let row = pass.row
     var inventories: [GroupInventory] = []
-    for (node, answer) in await list(row, after: pass.after, membership) {
+    for (node, answer) in await list(pass, membership) {
       switch answer {
       case .success(let inventory): inventories.append(inventory)
       case .failure(let error):
@@ -59,7 +58,7 @@ struct GroupReconciler: Sendable {
         pass.flaw(node, error.message)
       }
     }
-    var isComplete = inventories.count == row.members.count
+    var isComplete = inventories.count == pass.holders.count
     let asked = pass.targets.filter { node in inventories.contains { $0.node == node } }.sorted()
     guard !asked.isEmpty else {
       throw DFSError(
@@ -68,7 +67,9 @@ struct GroupReconciler: Sendable {
     }
     var plan = try await plan(pass, inventories, asked)
     if !plan.unsourced.isEmpty {
-      let others = await formers.holders(of: row.id, otherThan: Set(row.members))
+      // What is about to be called lost is asked for anew.
+      let others = await formers.holders(
+        of: row.id, otherThan: Set(pass.holders.keys), anew: !pass.missedBefore.isEmpty)
       for node in others {
         do {
           inventories.append(try await list(row, on: node, as: .former, after: pass.after))
@@ -115,21 +116,17 @@ struct GroupReconciler: Sendable {
         ])
       return .waits
     case .lookAgain:
-      return .goesOn(
-        ReconcilePass(
-          row: pass.row, targets: pass.targets, since: namespace.revision, missedBefore: pass.missed))
+      return .goesOn(pass.again(since: namespace.revision))
     case .promote(let nodes, let lost):
       do {
         try await groups.make([pass.promotion(of: nodes)])
       } catch let error as DFSError where error.code == .stale {
         logger.debug("a group changed while it was repaired", metadata: ["group": "\(group)"])
-        return .goesOn(
-          ReconcilePass(
-            row: pass.row, targets: pass.targets, since: namespace.revision, missedBefore: pass.missed))
+        return .goesOn(pass.again(since: namespace.revision))
       }
       note(lost, of: group)
       logger.info(
-        "members are full",
+        pass.heir == nil ? "members are full" : "a group is handed over",
         metadata: [
           "group": "\(group)", "nodes": "\(nodes.map(\.description).joined(separator: " "))",
           "chunks": "\(pass.wanted)",
@@ -171,21 +168,19 @@ struct GroupReconciler: Sendable {
 extension GroupReconciler {
   /// Inventories of all members; those out of contact fail without a call.
   private func list(
-    _ row: PlacementGroup, after: ChunkID?, _ membership: Membership
+    _ pass: ReconcilePass, _ membership: Membership
   ) async -> [(NodeID, Result<GroupInventory, DFSError>)] {
     await withTaskGroup(of: (NodeID, Result<GroupInventory, DFSError>).self) { tasks in
-      for slot in row.slots {
-        guard let node = slot.node else { continue }
+      for (node, role) in pass.holders {
         tasks.addTask {
           do {
             guard membership[node]?.isInContact == true else {
               throw DFSError(.unavailable, "node \(node) is out of contact")
             }
-            let role: GroupInventory.Role = slot.state == .full ? .full : .partial
-            return (node, .success(try await list(row, on: node, as: role, after: after)))
+            return (node, .success(try await list(pass.row, on: node, as: role, after: pass.after)))
           } catch {
             return (
-              node, .failure(DFSError(wrapping: error, "listing group \(row.id) on node \(node) failed"))
+              node, .failure(DFSError(wrapping: error, "listing group \(pass.row.id) on node \(node) failed"))
             )
           }
         }
@@ -197,24 +192,12 @@ extension GroupReconciler {
   private func list(
     _ row: PlacementGroup, on node: NodeID, as role: GroupInventory.Role, after: ChunkID?
   ) async throws -> GroupInventory {
-    var request = WireListChunksRequest()
-    request.group = row.id.rawValue
-    request.node = node.rawValue
-    request.epoch = WireEpoch(namespace.epoch)
-    request.groupEpoch = row.epoch.rawValue
-    request.pageSize = UInt32(page)
-    if let after { request.after = WireChunkId(after) }
-    let page = try await channels.channel(to: node).call(
-      DataNodeMethods.listChunks, request, options: CallOptions(timeout: Self.listTimeout))
-    var replicas: [ChunkID: GroupInventory.Replica] = [:]
-    for listed in page.chunks {
-      replicas[ChunkID(listed.chunk)] = GroupInventory.Replica(
-        length: listed.length, root: try Digest(wire: listed.root, "the root of a listed chunk"))
-    }
-    let end = page.more ? page.chunks.last.map { ChunkID($0.chunk) } : nil
-    guard !page.more || end != nil else {
-      throw DFSError(.internal, "node \(node) says that more chunks follow an empty page of group \(row.id)")
-    }
+    let page = try await inventories.page(of: row.id, at: row.epoch, on: node, after: after, limit: page)
+    let replicas = Dictionary(
+      uniqueKeysWithValues: page.entries.map {
+        ($0.chunk, GroupInventory.Replica(length: $0.length, root: $0.root))
+      })
+    let end = page.more ? page.entries.last?.chunk : nil
     return GroupInventory(node: node, role: role, replicas: replicas, end: end)
   }
 

@@ -9,8 +9,10 @@ import DFSMetadata
 /// make it full if it missed or lost one since, or if the row is another one.
 struct ReconcilePass: Sendable {
   let row: PlacementGroup
-  /// Members that are to become full.
+  /// Members that are to become full; or the heir alone.
   let targets: Set<NodeID>
+  /// The node that is to take over the only replica from one that drains, and is no member yet.
+  let heir: NodeID?
   /// Before the first inventory.
   let since: Revision
   /// Chunks that the pass before this one has looked for in vain.
@@ -27,11 +29,40 @@ struct ReconcilePass: Sendable {
   /// Chunks that are remembered as not found; with more, nobody is called full.
   static let mostMissed = 100_000
 
-  init(row: PlacementGroup, targets: Set<NodeID>, since: Revision, missedBefore: Set<ChunkID> = []) {
+  init(
+    row: PlacementGroup, targets: Set<NodeID>, heir: NodeID? = nil, since: Revision,
+    missedBefore: Set<ChunkID> = []
+  ) {
     self.row = row
     self.targets = targets
+    self.heir = heir
     self.since = since
     self.missedBefore = missedBefore
+  }
+
+  /// For the group as it is. An heir is looked after once no member has anything to catch up with.
+  init(row: PlacementGroup, _ membership: Membership, heir: NodeID?, since: Revision) {
+    let targets = Self.targets(of: row, membership)
+    guard targets.isEmpty, let heir, !row.members.contains(heir), membership[heir]?.isEligible == true else {
+      self.init(row: row, targets: targets, since: since)
+      return
+    }
+    self.init(row: row, targets: [heir], heir: heir, since: since)
+  }
+
+  /// Another one from the beginning.
+  func again(since revision: Revision) -> ReconcilePass {
+    ReconcilePass(row: row, targets: targets, heir: heir, since: revision, missedBefore: missed)
+  }
+
+  /// Whose inventories it takes.
+  var holders: [NodeID: GroupInventory.Role] {
+    var holders: [NodeID: GroupInventory.Role] = [:]
+    for slot in row.slots {
+      if let node = slot.node { holders[node] = slot.state == .full ? .full : .partial }
+    }
+    if let heir { holders[heir] = .partial }
+    return holders
   }
 
   /// Members in contact that have something to catch up with. A suspect one waits for a person.
@@ -42,9 +73,9 @@ struct ReconcilePass: Sendable {
       })
   }
 
-  /// Whether it goes on for the row and the nodes as they are now.
-  func stands(for row: PlacementGroup, targets: Set<NodeID>) -> Bool {
-    self.row.epoch == row.epoch && self.targets == targets
+  /// Whether it goes on where `fresh` is what would begin now.
+  func stands(for fresh: ReconcilePass) -> Bool {
+    row.epoch == fresh.row.epoch && targets == fresh.targets && heir == fresh.heir
   }
 
   mutating func flaw(_ node: NodeID, _ why: String) { if flaws[node] == nil { flaws[node] = why } }
@@ -85,8 +116,13 @@ struct ReconcilePass: Sendable {
     .wait(flaws.merging(targets.map { ($0, why) }) { first, _ in first })
   }
 
-  /// The change that makes `nodes` full.
+  /// The change that makes `nodes` full; or makes the heir a member, in place of the only one. It has almost
+  /// everything then, and the next pass gives it the rest from its predecessor.
   func promotion(of nodes: [NodeID]) -> ChangeGroups.Change {
+    if let heir {
+      return ChangeGroups.Change(
+        id: row.id, expected: row.epoch, policy: row.policy, slots: [GroupSlot(node: heir, state: .filling)])
+    }
     var slots = row.slots
     for index in slots.indices {
       guard let node = slots[index].node, nodes.contains(node) else { continue }

@@ -1,7 +1,7 @@
 package import DFSCore
 
-/// What repair has done and what it still has to do, as far as it has counted: the numbers of `status`. Of this
-/// coordinator's life; what must be repaired is in the slots' states alone.
+/// What repair has done and what it still has to do, as far as it has counted: the numbers of `status`. Of
+/// this coordinator's life; what must be repaired is in the slots' states alone.
 package struct RepairBook: Sendable {
   package typealias Instant = ContinuousClock.Instant
 
@@ -16,13 +16,21 @@ package struct RepairBook: Sendable {
     }
   }
 
+  private struct Lost: Sendable {
+    var count: UInt64
+    var named: [ChunkID]
+    /// When somebody looked for them last, and who was there then.
+    var lookedAt: Instant?
+    var membership: UInt64?
+  }
+
   /// Most lost chunks of one group that are named.
   package static let mostNamed = 1000
 
   package private(set) var repairedChunks: UInt64 = 0
   package private(set) var repairedBytes: UInt64 = 0
   private var left: [GroupID: Left] = [:]
-  private var lost: [GroupID: (count: UInt64, named: [ChunkID])] = [:]
+  private var lost: [GroupID: Lost] = [:]
   private var meter = CopyRate()
 
   package init() {}
@@ -46,10 +54,26 @@ package struct RepairBook: Sendable {
 
   package func left(of group: GroupID) -> Left? { left[group] }
 
-  /// Living chunks that no node has any more, as the last whole pass over the group found them; they stay where
-  /// they are in the metadata, and here until a pass finds them again.
+  /// Living chunks that no node has any more, as the last whole pass over the group found them; they stay
+  /// where they are in the metadata, and here until a pass finds them again.
   package mutating func lost(_ chunks: [ChunkID], of group: GroupID) {
-    lost[group] = chunks.isEmpty ? nil : (UInt64(chunks.count), Array(chunks.prefix(Self.mostNamed)))
+    lost[group] =
+      chunks.isEmpty
+      ? nil : Lost(count: UInt64(chunks.count), named: Array(chunks.prefix(Self.mostNamed)))
+  }
+
+  /// Lost chunks that are worth another look: nodes came or went since the last one.
+  package mutating func takeLost(
+    _ limit: Int, membership: UInt64, every interval: Duration, now: Instant
+  ) -> [GroupID: [ChunkID]] {
+    let due = lost.filter { _, lost in
+      lost.membership != membership && lost.lookedAt.map { now - $0 >= interval } ?? true
+    }.keys.sorted().prefix(limit)
+    for group in due {
+      lost[group]?.lookedAt = now
+      lost[group]?.membership = membership
+    }
+    return due.reduce(into: [:]) { $0[$1] = lost[$1]?.named }
   }
 
   package var lostChunks: UInt64 { lost.values.reduce(0) { $0 + $1.count } }

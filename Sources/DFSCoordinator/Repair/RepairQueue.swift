@@ -9,6 +9,7 @@ struct RepairQueue: Sendable {
 
   struct Limits: Sendable {
     var groups = 16
+    var mostGroups = 64
     var groupsPerTarget = 3
     var firstRetry = Duration.seconds(1)
     var longestRetry = Duration.seconds(60)
@@ -24,7 +25,8 @@ struct RepairQueue: Sendable {
   private struct Retry: Sendable {
     var failures: Int
     var at: Instant
-    /// A node that came or went may change the outcome.
+    /// A node that came or went may change the outcome, so then it is tried again after this.
+    var soonest: Instant
     var membership: UInt64
   }
 
@@ -34,18 +36,24 @@ struct RepairQueue: Sendable {
   private var running: [GroupID: Set<NodeID>] = [:]
   private var busy: [NodeID: Int] = [:]
   private var retries: [GroupID: Retry] = [:]
+  private var contacts = 0
 
   init(limits: Limits = Limits()) { self.limits = limits }
 
   var isIdle: Bool { running.isEmpty }
   var runningCount: Int { running.count }
 
-  /// Looks at the table again. Groups without a reachable target or source wait for the nodes.
-  mutating func fill(_ table: SlotTable, _ membership: Membership, now: Instant) {
-    retries = retries.filter { table.unfinished.contains($0.key) }
-    waiting = table.unfinished.compactMap { id in
+  /// Looks at the table again. Groups without a reachable target wait for the nodes. `heirs` are to take over
+  /// groups from their only member.
+  mutating func fill(
+    _ table: SlotTable, _ membership: Membership, heirs: [GroupID: NodeID] = [:], now: Instant
+  ) {
+    let groups = table.unfinished.union(heirs.keys)
+    retries = retries.filter { groups.contains($0.key) }
+    contacts = membership.members.values.count(where: \.isInContact)
+    waiting = groups.compactMap { id in
       guard let row = table[id], running[id] == nil, isDue(id, membership, now: now) else { return nil }
-      let targets = ReconcilePass.targets(of: row, membership)
+      let targets = ReconcilePass(row: row, membership, heir: heirs[id], since: .zero).targets
       guard !targets.isEmpty else { return nil }
       let copies = row.slots.count { slot in
         slot.state == .full && slot.node.flatMap { membership[$0] }?.isInContact == true
@@ -59,12 +67,13 @@ struct RepairQueue: Sendable {
 
   private func isDue(_ group: GroupID, _ membership: Membership, now: Instant) -> Bool {
     guard let retry = retries[group] else { return true }
-    return now >= retry.at || retry.membership != membership.version && retry.failures <= 2
+    return now >= retry.at || retry.membership != membership.version && now >= retry.soonest
   }
 
   /// Claims the next group; `nil` when none may run now.
   mutating func next() -> Entry? {
-    guard running.count < limits.groups,
+    // A large cluster works on more groups at once: each of them occupies a few nodes only.
+    guard running.count < min(max(limits.groups, contacts * limits.groups / 32), limits.mostGroups),
       let place = waiting.firstIndex(where: { entry in
         entry.targets.contains { busy[$0, default: 0] < limits.groupsPerTarget }
       })
@@ -100,7 +109,9 @@ struct RepairQueue: Sendable {
     case .failed:
       let failures = (retries[entry.group]?.failures ?? 0) + 1
       let pause = min(limits.longestRetry, limits.firstRetry * (1 << min(failures - 1, 10)))
-      retries[entry.group] = Retry(failures: failures, at: now + pause, membership: membership)
+      let soonest = now + (failures <= 2 ? .zero : min(pause, .seconds(5)))
+      retries[entry.group] = Retry(
+        failures: failures, at: now + pause, soonest: soonest, membership: membership)
     }
   }
 }

@@ -1,0 +1,49 @@
+import DFSCore
+import DFSMetadata
+import DFSRPC
+import DFSWire
+
+// Chunks that were found nowhere.
+extension GroupReconciler {
+  private static let lookEvery = Duration.seconds(30)
+  /// Groups that are looked at in one turn, and chunks of each.
+  private static let groupsAtOnce = 8
+  private static let chunksAtOnce = 16
+
+  /// A node that came back may have what was lost, although it is no member any more: then the members are
+  /// `behind`, and get it from there.
+  func lookForLost() async {
+    let time = now()
+    let due = cluster.withState {
+      $0.repair.takeLost(
+        Self.groupsAtOnce, membership: $0.membership.version, every: Self.lookEvery, now: time)
+    }
+    for (group, chunks) in due {
+      guard let row = cluster.withState({ $0.table[group] }) else { continue }
+      let others = await formers.holders(of: group, otherThan: Set(row.members), anew: true)
+      for chunk in chunks.prefix(Self.chunksAtOnce) where await isHeld(chunk, in: group, by: others) {
+        logger.notice("a lost chunk is back", metadata: ["chunk": "\(chunk)", "group": "\(group)"])
+        do {
+          for node in row.members {
+            try await groups.markBehind(node, [group], because: "a lost chunk is back")
+          }
+        } catch {
+          logger.warning("it could not be noted", metadata: ["group": "\(group)", "error": "\(error)"])
+        }
+        break
+      }
+    }
+  }
+
+  private func isHeld(_ chunk: ChunkID, in group: GroupID, by nodes: [NodeID]) async -> Bool {
+    var request = WireStatChunkRequest()
+    request.chunk = WireChunkId(chunk)
+    request.group = group.rawValue
+    for node in nodes {
+      let answer = try? await channels.channel(to: node).call(
+        DataNodeMethods.statChunk, request, options: CallOptions(timeout: .seconds(5)))
+      if answer != nil { return true }
+    }
+    return false
+  }
+}
