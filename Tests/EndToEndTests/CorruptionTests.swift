@@ -50,4 +50,24 @@ import Testing
     #expect(run.errors.contains("chunk"))
     #expect(!FileManager.default.fileExists(atPath: files.path("target")))
   }
+
+  @Test func `in one copy that nobody reads: a scrub finds it, and a good copy takes its place`() async throws {
+    let cluster = try ProcessCluster()
+    try await cluster.start()
+    var files = try LocalFiles()
+    let source = try files.make("source", bytes: 20 << 20)
+    expectSuccess(try await cluster.dfsd(["put", source, "/file"]), cluster)
+    expectSuccess(try await cluster.dfsd(["admin", "scrub", "--wait"]), cluster)
+    let directory = cluster.dataDirectory(ofDatanode: 1)
+    try flipByte(in: try #require(chunkFiles(in: directory).first), at: 1_000_000)
+    let found = try await cluster.dfsd(["admin", "scrub", "--wait"])
+    #expect(found.status == ExitCode.atRisk, "\(found.errors)")
+    #expect(found.output.contains("1 bad copy was found"), "\(found.output)")
+    let end = ContinuousClock.now.advanced(by: .seconds(30))
+    while chunkFiles(in: directory).count < 3, ContinuousClock.now < end {
+      try await Task.sleep(for: .milliseconds(200))
+    }
+    #expect(chunkFiles(in: directory).count == 3, "\(cluster.logs())")
+    expectSuccess(try await cluster.dfsd(["admin", "scrub", "--wait"]), cluster)
+  }
 }

@@ -1,4 +1,5 @@
 /// The exit statuses that `dfsd --help` documents, as far as the tests name them.
 enum ExitCode {
   static let corrupt: Int32 = 6
+  static let atRisk: Int32 = 12
 }

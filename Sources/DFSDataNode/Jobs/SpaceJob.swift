@@ -47,6 +47,9 @@ final class SpaceJob: Job {
     return .after(.seconds(1))
   }
 
+  /// As it is now: whoever waits for the scrub asks for it the moment that the scrub is done.
+  var quarantinedNow: Int { store.counts().quarantined }
+
   var report: Report { state.withLockedValue { $0 } }
 
   /// Why the node takes no writes; `nil` when it does.

@@ -255,7 +255,7 @@ final class CoordinatorLink: Sendable {
       $0.reason = refusal ?? ""
       $0.badReplicas = reports
       $0.stopping = isStopping
-      $0.quarantined = UInt64(report.counts.quarantined)
+      $0.quarantined = UInt64(space.quarantinedNow)
       if let progress = scrub.progress {
         $0.scrub.done = progress.done
         $0.scrub.total = progress.total ?? 0

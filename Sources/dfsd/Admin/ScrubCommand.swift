@@ -40,11 +40,12 @@ struct ScrubCommand: AsyncParsableCommand {
       var place = JobPlace.everywhere
       if let name = command.node { place = .datanode(try await name.find(client).id) }
       let before = try await client.nodes()
+      let start = ContinuousClock.now
       let begun = try await client.controlJob(Self.job, .run, at: place)
       let nodes = begun.jobs.compactMap(\.node)
       let silent = begun.silentNodes.map(\.description)
       guard command.wait else { return try command.print(nodes, silent, bad: nil) }
-      let after = try await Self.passes(on: Set(nodes), since: .now, client)
+      let after = try await Self.passes(on: Set(nodes), since: start, client)
       let bad = Self.quarantined(after, nodes) - min(Self.quarantined(before, nodes), Self.quarantined(after, nodes))
       try command.print(nodes, silent, bad: bad)
       if bad > 0 { throw ExitStatus.atRisk.exitCode }
@@ -63,9 +64,9 @@ struct ScrubCommand: AsyncParsableCommand {
       let nodes = try await client.nodes()
       let open = nodes.filter { node in
         guard wanted.contains(node.id) else { return false }
-        // The heartbeat that told of it may be older than the pass.
+        // What the node told was true at its last heartbeat. A small node may be done in a millisecond.
         guard let since = node.sinceScrub else { return true }
-        return since + .seconds(1) >= .now - start
+        return since + node.lastContact >= .now - start
       }
       for node in open where node.state == .out || node.state == .removed {
         throw DFSError(.unavailable, "node \(node.id) is \(node.state.rawValue) and will not complete its scrub")
