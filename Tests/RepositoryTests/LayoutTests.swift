@@ -65,6 +65,7 @@ struct LayoutTests {
   @Test func `every command that is written down exists`() throws {
     let commands =
       try Repository.files(under: "Sources/dfsd/Commands", ending: ".swift")
+      + Repository.files(under: "Sources/dfsd/Admin", ending: ".swift")
       + Repository.files(under: "Sources/dfsd/Bench", ending: ".swift")
     let names = Set(
       commands.flatMap { $0.text.matches(of: /commandName: "([a-z-]+)"/).map { String($0.1) } })
