@@ -48,8 +48,8 @@ package struct SweepStrays: Job {
 
   package var progress: JobProgress? {
     guard let left = walk.state.withLock({ $0.nodesLeft }) else { return nil }
-    let total = max(left, cluster.withState { $0.membership.present.count(where: \.isInContact) })
-    return JobProgress(done: UInt64(total - left), total: UInt64(total), unit: "nodes")
+    let total = cluster.withState { $0.membership.present.count(where: \.isInContact) }
+    return JobProgress(done: UInt64(max(0, total - left)), total: UInt64(total), unit: "nodes")
   }
 
   package func beginPass() { walk.state.withLock { $0.hurry() } }

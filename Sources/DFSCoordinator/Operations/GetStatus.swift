@@ -12,11 +12,8 @@ extension CoordinatorService {
     response.revision = namespace.revision.rawValue
     response.uptimeMs = UInt64(max(0, (time - startedAt).milliseconds))
     response.held = namespace.isHeld
-    if let check = cluster.withState({ $0.checks.last }) {
-      response.checkEndedMs = UInt64(max(0, (now() - check.endedAt).milliseconds))
-      response.checkMissingChunks = check.missing
-      response.checkOrphans = check.orphans
-    }
+    let check = cluster.withState { $0.checks.last }
+    if let check { response.tell(check, now: time) }
     response.replicas = UInt32(configuration.policy.replicas)
     response.chunkSize = UInt32(configuration.chunkSize.bytes)
     response.tell(counts)
@@ -25,7 +22,8 @@ extension CoordinatorService {
     let repair = cluster.repairStatus(meanChunk: meanChunk, now: time)
     response.tell(repair)
     let advice = StatusAdvice(
-      policy: configuration.policy, health: health, isHeld: namespace.isHeld, lostChunks: repair.lostChunks,
+      policy: configuration.policy, health: health, isHeld: namespace.isHeld,
+      lostChunks: max(repair.lostChunks, check?.missing ?? 0),
       pausedJobs: pausedJobs)
     response.actions = advice.actions
     response.warnings = advice.warnings
@@ -47,6 +45,17 @@ extension WireMetadataCopy {
 }
 
 extension WireGetStatusResponse {
+  fileprivate mutating func tell(_ check: CheckResult, now: ContinuousClock.Instant) {
+    checkEndedMs = UInt64(max(0, (now - check.endedAt).milliseconds))
+    checkNumber = check.number
+    checkMissingChunks = check.missing
+    checkMissingNamed = check.missingNamed.map { "\($0.chunk) of group \($0.group)" }
+    checkLackedCopies = check.lackedCopies
+    checkOrphans = check.orphans
+    checkStrays = check.strays
+    checkSkippedGroups = UInt32(clamping: check.skippedGroups)
+  }
+
   fileprivate mutating func tell(_ counts: NamespaceCounts) {
     files = counts.files
     directories = counts.directories

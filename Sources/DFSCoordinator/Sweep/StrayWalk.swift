@@ -90,8 +90,8 @@ package struct StrayWalk: Sendable {
     return next(now: now, nodes: nodes)
   }
 
-  /// Nodes that are left of the present pass; `nil` between passes.
-  package var nodesLeft: Int? { pass?.nodes.count }
+  /// Nodes that are left of the present pass; `nil` between passes, and `Int.max` before one that is wanted.
+  package var nodesLeft: Int? { isWanted ? .max : pass?.nodes.count }
 
   package var pause: Duration { pass?.isHurried == false ? .milliseconds(200) : .zero }
 

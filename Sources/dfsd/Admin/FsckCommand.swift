@@ -22,8 +22,9 @@ struct FsckCommand: AsyncParsableCommand {
   @Flag(help: "Wait for the result.") var wait = false
   @Flag(help: "Print JSON.") var json = false
 
-  /// The job that compares.
+  /// The job that compares, and the one that looks for copies where none need be.
   static let job = "sweep_groups"
+  private static let search = "sweep_strays"
 
   private struct Begun: Encodable {
     var action = "fsck"
@@ -40,6 +41,11 @@ struct FsckCommand: AsyncParsableCommand {
     let (wait, json) = (wait, json)
     try await client.withClient { client in
       let before = try await client.status().check?.number ?? 0
+      do {
+        try await client.controlJob(Self.search, .run, at: .coordinator)
+      } catch let error as DFSError where error.code == .failedPrecondition {
+        // It is paused: what it found last is told.
+      }
       try await client.controlJob(Self.job, .run, at: .coordinator)
       guard wait else {
         if json { return try JSONOutput.print(Begun()) }
@@ -64,10 +70,12 @@ struct FsckCommand: AsyncParsableCommand {
   /// The status with the first check that ended after number `before`.
   private static func result(after before: UInt64, _ client: DFSClient) async throws -> ClusterStatus {
     try await Waiting.until { line in
-      let status = try await client.status()
-      // A coordinator that was restarted meanwhile counts from 1 again.
-      if let check = status.check, check.number != before { return status }
+      // The jobs first: what they had found when they were idle is in the status.
       let jobs = try await client.jobs(.coordinator).jobs
+      let status = try await client.status()
+      let isSearching = jobs.contains { $0.name == Self.search && $0.progress != nil && !$0.isPaused }
+      // A coordinator that was restarted meanwhile counts from 1 again.
+      if !isSearching, let check = status.check, check.number != before { return status }
       if let job = jobs.first(where: { $0.name == Self.job }) {
         if job.isPaused {
           throw DFSError(
