@@ -46,8 +46,8 @@ struct StatusAdvice: Sendable {
     if !health.braked.isEmpty {
       actions.append(
         """
-        \(nodes(health.braked)) \(health.braked.count == 1 ? "is" : "are") silent and not given up, for too many would go at \
-        once: look at the network and the power; what is gone for good goes by "dfsd admin remove --force NODE"
+        \(nodes(health.braked)) \(health.braked.count == 1 ? "is" : "are") silent and not given up, for too many would go \
+        at once: look at the network and the power; what is gone for good goes by "dfsd admin remove --force NODE"
         """)
     }
     let lacking = policy.writeQuorum - health.count

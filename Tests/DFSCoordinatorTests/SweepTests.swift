@@ -211,14 +211,16 @@ private func hold(_ store: MemoryStore) throws {
 extension CoordinatorScene {
   var sweep: SweepGroups {
     SweepGroups(
-      namespace: coordinator.namespace, cluster: coordinator.cluster, groups: coordinator.service.groups, channels: coordinator.channels,
+      namespace: coordinator.namespace, cluster: coordinator.cluster, groups: coordinator.service.groups,
+      channels: coordinator.channels,
       disk: disk,
       period: .seconds(86_400), logger: Self.silence, now: { self.time.now })
   }
 
   var search: SweepStrays {
     SweepStrays(
-      namespace: coordinator.namespace, cluster: coordinator.cluster, groups: coordinator.service.groups, channels: coordinator.channels,
+      namespace: coordinator.namespace, cluster: coordinator.cluster, groups: coordinator.service.groups,
+      channels: coordinator.channels,
       disk: disk,
       period: .seconds(86_400), logger: Self.silence, now: { self.time.now })
   }

@@ -67,6 +67,7 @@ struct LayoutTests {
       try Repository.files(under: "Sources/dfsd/Commands", ending: ".swift")
       + Repository.files(under: "Sources/dfsd/Admin", ending: ".swift")
       + Repository.files(under: "Sources/dfsd/Bench", ending: ".swift")
+      + Repository.files(under: "Sources/dfsd/Admin", ending: ".swift")
     let names = Set(
       commands.flatMap { $0.text.matches(of: /commandName: "([a-z-]+)"/).map { String($0.1) } })
     #expect(names.isSuperset(of: ["up", "put", "get", "status"]))
