@@ -219,8 +219,11 @@ package final class LocalChunkStore: ChunkStore {
       do {
         if let description = try files.stat(id, in: group) { page.chunks.append(description) }
       } catch let error as DFSError where error.code == .corrupt {
-        try quarantine(id, in: group)
-        page.damaged.append(id)
+        if try quarantineUnlessSound(id, in: group) {
+          page.damaged.append(id)
+        } else if let description = try files.stat(id, in: group) {
+          page.chunks.append(description)
+        }
       }
     }
     return page

@@ -116,9 +116,9 @@ extension DataNodeService {
             metadata: ["chunk": wanted.chunk.description, "root": found.root.description])
         }
       } catch let error as DFSError where error.code == .corrupt {
-        try store.quarantine(wanted.chunk, in: wanted.group)
+        let isMoved = try store.quarantineUnlessSound(wanted.chunk, in: wanted.group)
         try incoming.begin()
-        return (false, error)
+        return (false, isMoved ? error : nil)
       }
       try incoming.begin()
       return (false, nil)

@@ -224,7 +224,9 @@ private final class TroubledFile: OpenFile {
         .data(ChunkSample(length: 70_000, seed: 1).pieces()[0]))
       for method in [
         DataNodeMethods.writeChunk.path, DataNodeMethods.readChunk.path, DataNodeMethods.statChunk.path,
-        DataNodeMethods.listChunks.path, DataNodeMethods.reapChunks.path, "/dfs.v1.DataNodeService/Nothing",
+        DataNodeMethods.listChunks.path, DataNodeMethods.reapChunks.path, DataNodeMethods.copyChunks.path,
+        DataNodeMethods.listGroups.path, DataNodeMethods.listNodeJobs.path,
+        DataNodeMethods.controlNodeJob.path, "/dfs.v1.DataNodeService/Nothing",
       ] {
         let call = BidirectionalMethod(path: method, retry: .never, request: raw, response: raw)
         for _ in 0..<25 {
