@@ -35,7 +35,7 @@ extension CoordinatorProcess {
     let targets = ReconcilePass.targets(of: row, membership)
     guard !targets.isEmpty else { return end(nil, .finished) }
     var pass = ReconcilePass(row: row, targets: targets, since: namespace.revision)
-    if let known = healing.passes[entry.group], known.stands(for: row, targets: targets) { pass = known }
+    if let known = healing.passes[entry.group], known.stands(for: pass) { pass = known }
     takePage(of: pass, membership) { [self] taken, hasMore in
       guard let taken else { return end(nil, .failed) }
       if hasMore { return end(taken, .goesOn) }

@@ -119,7 +119,7 @@ extension CoordinatorProcess {
       healing.isSearching = true
       deal(with: node, group, after: after) { [self] end, findings in
         if let findings {
-          healing.strays.looked(to: end, findings, of: group, on: node)
+          healing.strays.looked(to: end, findings)
         } else {
           healing.strays.leaveGroup()
         }
