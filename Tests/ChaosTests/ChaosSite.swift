@@ -16,8 +16,16 @@ final class ChaosSite: Sendable {
   let disks: [Int: SmallDisk]
   /// Sees how the cluster is; takes part in nothing.
   let observer: DFSClient
-  /// Nodes that were hurt and that no scrub has looked at since.
-  private let hurt = Mutex<Set<Int>>([])
+  let probe: NodeProbe
+
+  private struct Wounds: Sendable {
+    /// Datanodes that were hurt and that nobody has looked at since.
+    var unexamined: Set<Int> = []
+    /// What emptied datanodes were called before.
+    var former: Set<NodeID> = []
+  }
+
+  private let wounds = Mutex(Wounds())
 
   init() async throws {
     var settings = ProcessCluster.Settings(datanodes: Self.datanodes)
@@ -48,6 +56,7 @@ final class ChaosSite: Sendable {
     self.cluster = cluster
     try ClientLog.write(to: cluster.directory.path + "/clients.log")
     observer = try await Self.connect(to: cluster)
+    probe = try await NodeProbe(cluster)
   }
 
   private static func options(_ settings: [String]) -> [String] { settings.flatMap { ["--set", $0] } }
@@ -66,40 +75,94 @@ final class ChaosSite: Sendable {
     }
   }
 
+  func close() async {
+    await observer.close()
+    await probe.close()
+  }
+
   func connect(patience: Duration) async throws -> DFSClient {
     try await Self.connect(to: cluster, patience: patience)
   }
 
+  // MARK: Healing
+
   func identity(ofDatanode number: Int) async throws -> NodeID? {
     let address = "127.0.0.1:\(cluster.datanodePorts[number])"
-    return try await observer.nodes().first { $0.address == address && $0.state != .removed }?.id
+    return try await observer.nodes().first { $0.address == address && $0.state == .up }?.id
   }
 
-  func wasHurt(_ number: Int, formerly: NodeID?) async throws {
-    _ = hurt.withLock { $0.insert(number) }
+  /// Copies on this datanode are bad or gone, which nobody knows yet. An emptied one was `formerly` another node.
+  func wasHurt(_ number: Int, formerly: NodeID?) {
+    wounds.withLock { wounds in
+      wounds.unexamined.insert(number)
+      if let formerly { wounds.former.insert(formerly) }
+    }
   }
 
-  /// Returns nothing when every node is up and every chunk has all of its copies, else what is still amiss
-  /// after the time.
+  /// Returns nothing when every node is up, those that were hurt have been looked at, and every chunk has all of
+  /// its copies; else what is still amiss after the time. Does what an operator would do for it.
   func waitUntilHealed(within limit: Duration) async throws -> String? {
     let end = ContinuousClock.now.advanced(by: limit)
-    var amiss = ""
+    var calmSince: ContinuousClock.Instant?
+    var amiss = "nothing was looked at"
     repeat {
-      amiss = await whatIsAmiss() ?? ""
-      if amiss.isEmpty { return nil }
+      do {
+        amiss = try await whatIsAmiss() ?? ""
+        if amiss.isEmpty { amiss = try await examine() ?? "" }
+      } catch {
+        amiss = "\(error)"
+      }
+      if amiss.isEmpty {
+        // What was just found is told with the next heartbeat, and counted a moment later.
+        if let calmSince, calmSince.duration(to: .now) > .seconds(2) { return nil }
+        calmSince = calmSince ?? .now
+      } else {
+        calmSince = nil
+      }
       try await Task.sleep(for: .milliseconds(300))
     } while ContinuousClock.now < end
     return amiss
   }
 
-  private func whatIsAmiss() async -> String? {
-    do {
-      let status = try await observer.status()
-      if status.nodesUp != Self.datanodes { return "\(status.nodesUp) of \(Self.datanodes) datanodes are up" }
-      if status.groupsDegraded > 0 { return "\(status.groupsDegraded) groups lack copies" }
-      return nil
-    } catch {
-      return "no status: \(error)"
+  private func whatIsAmiss() async throws -> String? {
+    let status = try await observer.status()
+    let nodes = try await observer.nodes()
+    for node in nodes where node.isSuspect && node.state == .up {
+      // It was us.
+      try await observer.change(node.id, .activate)
     }
+    if status.nodesUp != Self.datanodes { return "\(status.nodesUp) of \(Self.datanodes) datanodes are up" }
+    if let lost = nodes.first(where: { $0.state != .up && $0.slots > 0 }) {
+      return "node \(lost.id) is \(lost.state) and has \(lost.slots) slots"
+    }
+    if status.groupsDegraded > 0 {
+      return
+        "\(status.groupsDegraded) groups lack copies, \(status.repair.chunksLeft) chunks are to be copied: "
+        + status.actions.joined(separator: "; ")
+    }
+    for node in wounds.withLock({ $0.former }) {
+      try await observer.change(node, .remove(.whenUnneeded))
+      _ = wounds.withLock { $0.former.remove(node) }
+    }
+    return nil
+  }
+
+  /// Has every copy on the nodes that were hurt verified, and looks for those that are gone.
+  private func examine() async throws -> String? {
+    let numbers = wounds.withLock { $0.unexamined }
+    guard !numbers.isEmpty else { return nil }
+    let check = try await observer.status().check?.number ?? 0
+    for number in numbers {
+      guard let node = try await identity(ofDatanode: number) else { return "datanode \(number) is not up" }
+      _ = try await probe.chunks(on: node, at: "127.0.0.1:\(cluster.datanodePorts[number])")
+    }
+    try await observer.controlJob("sweep_groups", .run, at: .coordinator)
+    let end = ContinuousClock.now.advanced(by: .seconds(30))
+    while try await observer.status().check?.number ?? 0 <= check {
+      guard ContinuousClock.now < end else { return "the check of all groups does not end" }
+      try await Task.sleep(for: .milliseconds(300))
+    }
+    wounds.withLock { $0.unexamined.subtract(numbers) }
+    return "nodes that were hurt were just looked at"
   }
 }

@@ -10,7 +10,7 @@ struct FaultRun {
   let history = History()
 
   /// Whether the cluster makes new copies of what was lost.
-  private static let heals = false
+  private static let heals = true
 
   /// What a run found. Empty is good.
   struct Report: Sendable {
@@ -38,7 +38,7 @@ struct FaultRun {
       try site.cluster.keepLogs(in: place)
       report.problems.append("logs: \(place)")
     }
-    await site.observer.close()
+    await site.close()
     return report
   }
 
