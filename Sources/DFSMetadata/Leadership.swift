@@ -23,18 +23,9 @@ struct Leadership {
     while true {
       do {
         try ledger.catchUp(store)
-        try verify(store, configuration)
         return try raiseTerm(store, ledger, configuration)
       } catch let error as DFSError where error.code == .stale && attempt < attempts { attempt += 1 }
     }
-  }
-
-  /// Reads a small store as a whole: one that lost a table of its middle opens without a complaint of the
-  /// engine's when the list of tables was cut off, and would serve less. A large one would take too long here.
-  private static func verify(_ store: any OrderedStore, _ configuration: NamespaceConfiguration) throws {
-    guard let state = try read(store)?.state else { return }
-    guard state.counts.files + state.counts.directories <= configuration.verifiedAtStart else { return }
-    try NamespaceView(reader: store.snapshot(), revision: state.revision).checkDigest()
   }
 
   private static func raiseTerm(

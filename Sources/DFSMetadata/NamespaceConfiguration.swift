@@ -23,8 +23,6 @@ package struct NamespaceConfiguration: Sendable {
   /// Memory for settled rounds that copies of the metadata may still want.
   package var roundFeed: ByteCount = .mib(16)
   package var pins = 100_000
-  /// Files and directories up to which the whole store is verified before it is served: well below a second.
-  package var verifiedAtStart: UInt64 = 100_000
   package var defaultPolicy = PlacementPolicy.standard
   /// Monotonic time since an arbitrary start.
   package var elapsed: @Sendable () -> Duration = monotonicTime

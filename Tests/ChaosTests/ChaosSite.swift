@@ -147,6 +147,19 @@ final class ChaosSite: Sendable {
     return nil
   }
 
+  /// Has a datanode read everything it has.
+  private func scrub(_ node: NodeID) async throws -> String? {
+    try await observer.controlJob("scrub", .run, at: .datanode(node))
+    let begun = ContinuousClock.now
+    while begun.duration(to: .now) < .seconds(30) {
+      try await Task.sleep(for: .milliseconds(300))
+      let since = try await observer.nodes().first { $0.id == node }?.sinceScrub
+      // The heartbeat that told of it may be older than the pass.
+      if let since, since + .seconds(1) < begun.duration(to: .now) { return nil }
+    }
+    return "the scrub of node \(node) does not end"
+  }
+
   /// Has every copy on the nodes that were hurt verified, and looks for those that are gone.
   private func examine() async throws -> String? {
     let numbers = wounds.withLock { $0.unexamined }
@@ -154,7 +167,7 @@ final class ChaosSite: Sendable {
     let check = try await observer.status().check?.number ?? 0
     for number in numbers {
       guard let node = try await identity(ofDatanode: number) else { return "datanode \(number) is not up" }
-      _ = try await probe.chunks(on: node, at: "127.0.0.1:\(cluster.datanodePorts[number])")
+      if let what = try await scrub(node) { return what }
     }
     try await observer.controlJob("sweep_groups", .run, at: .coordinator)
     let end = ContinuousClock.now.advanced(by: .seconds(30))

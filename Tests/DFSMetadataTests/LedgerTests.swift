@@ -173,27 +173,6 @@ import Testing
     await (try open(before)).close()
   }
 
-  @Test func `a small store that lost a record is refused, a large one is not read as a whole`() async throws
-  {
-    let store = MemoryStore()
-    let namespace = try Namespace.open(store: store, ledger: StandaloneLedger(), logger: TestCluster.logger)
-    let attributes = FileAttributes(mode: 0, modified: FileTime(rawValue: 0))
-    let mkdir = MakeDirectory(path: try RemotePath("/d"), parents: .mustExist, attributes: attributes)
-    try await namespace.mutate(mkdir)
-    await namespace.close()
-    var loss = WriteBatch()
-    loss.delete(Keys.entry(.root, try FileName("d")))
-    try store.apply(loss, durability: .synced)
-    func open(_ verified: UInt64) throws -> Namespace {
-      var configuration = NamespaceConfiguration()
-      configuration.verifiedAtStart = verified
-      return try Namespace.open(
-        store: store, ledger: StandaloneLedger(), configuration: configuration, logger: TestCluster.logger)
-    }
-    #expect(await code { try open(2) } == .corrupt)
-    await (try open(1)).close()
-  }
-
   @Test func `a start raises the term, keeps the cluster, and refuses what is not its own`() async throws {
     let cluster = try TestCluster(.rocksDB)
     let (epoch, id) = (cluster.namespace.epoch, cluster.namespace.cluster)
