@@ -149,13 +149,13 @@ final class ChaosSite: Sendable {
 
   /// Has a datanode read everything it has.
   private func scrub(_ node: NodeID) async throws -> String? {
-    try await observer.controlJob("scrub", .run, at: .datanode(node))
     let begun = ContinuousClock.now
+    try await observer.controlJob("scrub", .run, at: .datanode(node))
     while begun.duration(to: .now) < .seconds(30) {
       try await Task.sleep(for: .milliseconds(300))
-      let since = try await observer.nodes().first { $0.id == node }?.sinceScrub
-      // The heartbeat that told of it may be older than the pass.
-      if let since, since + .seconds(1) < begun.duration(to: .now) { return nil }
+      guard let status = try await observer.nodes().first(where: { $0.id == node }) else { continue }
+      // As old as the heartbeat that told of it.
+      if let since = status.sinceScrub, since + status.lastContact < begun.duration(to: .now) { return nil }
     }
     return "the scrub of node \(node) does not end"
   }

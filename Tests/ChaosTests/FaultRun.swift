@@ -102,7 +102,11 @@ struct FaultRun {
     let end = ContinuousClock.now.advanced(by: .seconds(90))
     var inventory = try await Inventory(of: site)
     while !inventory.orphans.isEmpty || !inventory.missing.isEmpty, ContinuousClock.now < end {
-      try await Task.sleep(for: .seconds(1))
+      // What comes once a day of itself.
+      for job in ["sweep_strays", "sweep_groups"] {
+        try await site.observer.controlJob(job, .run, at: .coordinator)
+      }
+      try await Task.sleep(for: .seconds(3))
       inventory = try await Inventory(of: site)
     }
     for (what, copies) in [("missing", inventory.missing), ("orphan", inventory.orphans)]
