@@ -91,7 +91,8 @@ final class ChaosSite: Sendable {
     return try await observer.nodes().first { $0.address == address && $0.state == .up }?.id
   }
 
-  /// Copies on this datanode are bad or gone, which nobody knows yet. An emptied one was `formerly` another node.
+  /// Copies on this datanode are bad or gone, which nobody knows yet. An emptied one was `formerly` another
+  /// node.
   func wasHurt(_ number: Int, formerly: NodeID?) {
     wounds.withLock { wounds in
       wounds.unexamined.insert(number)
@@ -99,8 +100,8 @@ final class ChaosSite: Sendable {
     }
   }
 
-  /// Returns nothing when every node is up, those that were hurt have been looked at, and every chunk has all of
-  /// its copies; else what is still amiss after the time. Does what an operator would do for it.
+  /// Returns nothing when every node is up, those that were hurt have been looked at, and every chunk has all
+  /// of its copies; else what is still amiss after the time. Does what an operator would do for it.
   func waitUntilHealed(within limit: Duration) async throws -> String? {
     let end = ContinuousClock.now.advanced(by: limit)
     var calmSince: ContinuousClock.Instant?

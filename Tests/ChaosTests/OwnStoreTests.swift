@@ -4,8 +4,8 @@ import Foundation
 import TestSupport
 import Testing
 
-/// The coordinator's own store is hurt while it is stopped. Then it refuses to start and says what to do, or it
-/// serves everything, or it answers with an error: never does it serve less.
+/// The coordinator's own store is hurt while it is stopped. Then it refuses to start and says what to do, or
+/// it serves everything, or it answers with an error: never does it serve less.
 @Suite(.serialized) struct `The coordinator's own store` {
   enum Harm: String, CaseIterable, Sendable {
     case flipped, truncated, removed
