@@ -15,8 +15,8 @@ package struct SettingKey: Sendable {
     case choice([String])
     /// One `HOST:PORT`; empty where the default is empty.
     case endpoint(defaultPort: Int)
-    /// A list of `HOST:PORT`, at least one.
-    case endpoints(defaultPort: Int)
+    /// A list of `HOST:PORT`, at least one. The port is never guessed: a list goes to many machines.
+    case endpoints
     /// A path in the local file system, or empty for none.
     case path
     /// A short name without spaces, or empty for none.
@@ -105,9 +105,9 @@ extension SettingKey {
       return .text(text.lowercased())
     case .endpoint(let port):
       return .endpoints(text.isEmpty ? [] : [try Endpoint(text, defaultPort: port)])
-    case .endpoints(let port):
+    case .endpoints:
       let parts = text.split(separator: ",", omittingEmptySubsequences: false).map { trim($0) }
-      return .endpoints(try parts.map { try Endpoint($0, defaultPort: port) })
+      return .endpoints(try parts.map { try Endpoint($0) })
     case .path:
       guard !text.utf8.contains(0) else { throw refuse("a path may not contain NUL") }
       return .text(text)

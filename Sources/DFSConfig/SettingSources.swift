@@ -93,13 +93,16 @@ struct SettingLayers {
         separator: " and "))
   }
 
-  /// `DFS_<section>_…` that names no key. Only warned about: orchestrators make up variables of their own.
+  /// `DFS_…` that names no key, when it begins like one or looks like one. Only warned about: orchestrators make
+  /// up variables of their own.
   private func misspeltVariables() -> [SettingProblem] {
     let known = Set(SettingTable.keys.map(\.environmentName))
     let prefixes = SettingTable.sections.map { "DFS_\($0.name.uppercased())_" }
     return variables.keys.sorted().compactMap { name in
-      guard !known.contains(name), prefixes.contains(where: { name.hasPrefix($0) }) else { return nil }
-      let hint = nearest(to: name, among: known).map { "; did you mean \($0)?" } ?? ""
+      guard name.hasPrefix("DFS_"), !known.contains(name), name != "DFS_CONFIG" else { return nil }
+      let near = nearest(to: name, among: known)
+      guard near != nil || prefixes.contains(where: { name.hasPrefix($0) }) else { return nil }
+      let hint = near.map { "; did you mean \($0)?" } ?? ""
       return SettingProblem(key: name, reason: "names no setting and is ignored\(hint)", origin: nil)
     }
   }

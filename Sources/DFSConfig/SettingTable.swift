@@ -23,7 +23,7 @@ package enum SettingTable {
 
   private static let common: [SettingKey] = [
     SettingKey(
-      "coordinators", .endpoints(defaultPort: 7400), "127.0.0.1:7400",
+      "coordinators", .endpoints, "127.0.0.1:7400",
       "Where datanodes and clients find the coordinator; several are tried in turn"),
     SettingKey(
       "insecure", .flag, "false",

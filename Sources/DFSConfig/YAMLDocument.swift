@@ -81,16 +81,35 @@ struct YAMLDocument {
   }
 }
 
-/// The candidate that a person most likely meant: at most a third of its letters differ. Also finds a key by
-/// its last part alone, for one that was put in the wrong section.
+/// The candidate that a person most likely meant: spelt almost like `word`, or the same key in another section.
+/// Names have words joined by `.` or `_`. A word that is right says nothing about one that is wrong, so at most
+/// a third of the letters from the first difference to the last may differ: `coordinator.port` is not almost
+/// `coordinator.data`.
 func nearest(to word: String, among candidates: some Sequence<String>) -> String? {
   let last = word.split(separator: ".").last ?? ""
-  let scored = candidates.sorted().map { candidate in
-    let misplaced = candidate.split(separator: ".").last == last
-    return (candidate, misplaced ? 0 : editDistance(Array(word.utf8), Array(candidate.utf8)))
+  let scored = candidates.sorted().compactMap { candidate -> (name: String, distance: Int)? in
+    if candidate.contains("."), candidate.split(separator: ".").last == last {
+      // Of several sections with such a key the one that is spelt most like it.
+      return (candidate, editDistance(Array(word.utf8), Array(candidate.utf8)))
+    }
+    guard word.contains(".") == candidate.contains(".") else { return nil }
+    let (left, right) = differingWords(word, candidate)
+    let distance = editDistance(Array(left.utf8), Array(right.utf8))
+    let limit = max(1, min(left.utf8.count, right.utf8.count) / 3)
+    return distance <= limit ? (candidate, distance) : nil
   }
-  guard let best = scored.min(by: { $0.1 < $1.1 }), best.1 <= max(2, word.utf8.count / 3) else { return nil }
-  return best.0
+  return scored.min { $0.distance < $1.distance }?.name
+}
+
+/// What is left of two names without the whole words that they begin with in common.
+private func differingWords(_ left: String, _ right: String) -> (Substring, Substring) {
+  var (one, other) = (left[...], right[...])
+  while let end = one.firstIndex(where: { $0 == "." || $0 == "_" }), other.hasPrefix(one[...end]) {
+    let length = one[...end].count
+    one = one.dropFirst(length)
+    other = other.dropFirst(length)
+  }
+  return (one, other)
 }
 
 /// Levenshtein's distance, in the time of the product of the lengths, which are names of settings.

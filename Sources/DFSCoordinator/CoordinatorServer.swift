@@ -82,6 +82,8 @@ package final class CoordinatorServer: Service {
 
   private func open() async throws -> (Running, [Endpoint]) {
     let (configuration, loops, logger) = (configuration, loops, logger)
+    // Before the directory is made: a mistyped port must not leave an empty namespace behind.
+    try await RPCServer.check(configuration.server.listen, loops: loops)
     let disk = BlockingThreads(count: configuration.diskThreads, name: "dfs-coordinator")
     do {
       let (directory, store, coordinator) = try await disk.run {

@@ -25,6 +25,8 @@ struct DataNode: Sendable {
     _ configuration: DataNodeServer.Configuration, _ loops: NetworkLoops, _ clock: NodeClock,
     _ fileSystem: any FileSystem, _ logger: Logger
   ) async throws -> DataNode {
+    // Before the directory is made: a mistyped port must not leave a node without a process behind.
+    try await RPCServer.check([configuration.listen], loops: loops)
     let disk = BlockingThreads(count: configuration.diskThreads, name: "dfs-disk")
     let (directory, store) = try await disk.run {
       let directory = try DataDirectory(path: configuration.directory, fileSystem: fileSystem)

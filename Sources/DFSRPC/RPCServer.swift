@@ -44,6 +44,11 @@ package final class RPCServer: Sendable {
   /// `.failedPrecondition` when an address is taken or not ours.
   package func start() async throws -> [Endpoint] { try await server.start() }
 
+  /// Throws what `start` would throw for these addresses: asked before anything is created on disk.
+  package static func check(_ listen: [Endpoint], loops: NetworkLoops) async throws {
+    try await HTTP2Server.check(listen, loops: loops)
+  }
+
   /// Stops accepting, tells every client to go elsewhere (GOAWAY twice, so that no request on its way is
   /// lost), lets running calls finish for at most `grace`, then closes what is left.
   package func drain(grace: Duration) async { await server.drain(grace: grace) }

@@ -1,4 +1,5 @@
 package import DFSCore
+import Glibc
 package import Logging
 import NIOConcurrencyHelpers
 import NIOCore
@@ -83,9 +84,34 @@ package final class HTTP2Server: Sendable {
     do {
       return try await bootstrap.bind(host: endpoint.host, port: endpoint.port).get()
     } catch {
-      throw DFSError(
-        .failedPrecondition, "cannot listen on \(endpoint): the address is taken or not ours", cause: error)
+      throw Self.refusal(of: endpoint, error)
     }
+  }
+
+  /// Finds out whether `start` could bind these addresses now: asked before anything is created on disk.
+  /// Throws what `start` would throw.
+  package static func check(_ endpoints: [Endpoint], loops: NetworkLoops) async throws {
+    for endpoint in endpoints where endpoint.port != 0 {
+      do {
+        let channel = try await ServerBootstrap(group: loops.group)
+          .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+          .bind(host: endpoint.host, port: endpoint.port).get()
+        try? await channel.close()
+      } catch {
+        throw refusal(of: endpoint, error)
+      }
+    }
+  }
+
+  private static func refusal(of endpoint: Endpoint, _ error: any Error) -> DFSError {
+    let why =
+      switch (error as? IOError)?.errnoCode {
+      case EADDRINUSE: "another process listens there already; stop it, or choose another address"
+      case EACCES, EPERM: "this user may not; ports below 1024 need a privilege"
+      case EADDRNOTAVAIL: "this machine has no such address"
+      default: "\(error)"
+      }
+    return DFSError(.failedPrecondition, "cannot listen on \(endpoint): \(why)", cause: nil)
   }
 
   private func serve(_ channel: any Channel) throws {

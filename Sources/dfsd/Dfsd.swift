@@ -23,6 +23,9 @@ struct Dfsd: AsyncParsableCommand {
       COORDINATOR_HOST and COORDINATOR_PORT, else the file of --config or
       DFS_CONFIG, else 127.0.0.1:7400.
 
+      dfsd --generate-completion-script bash (or zsh, fish) prints completions for the
+      shell. A name that begins with a dash goes after --: dfsd put -- -name /x
+
       Exit status:
       \(ExitStatus.table)
       """,
@@ -48,6 +51,7 @@ struct Dfsd: AsyncParsableCommand {
     // A reader that goes away shows as an error of the write, which says what happened.
     signal(SIGPIPE, SIG_IGN)
     do {
+      try DashedName.refuse(in: CommandLine.arguments.dropFirst())
       var command = try parseAsRoot()
       if var command = command as? any AsyncParsableCommand {
         try await command.run()

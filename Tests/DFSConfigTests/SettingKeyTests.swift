@@ -61,7 +61,7 @@ struct SettingKeyTests {
     #expect(try value("insecure", "Yes") == .flag(true))
     #expect(try value("log.level", "DEBUG") == .text("debug"))
     #expect(
-      try value("coordinators", "a, [::1]:9")
+      try value("coordinators", "a:7400, [::1]:9")
         == .endpoints([
           Endpoint(host: "a", port: 7400), Endpoint(host: "::1", port: 9),
         ]))

@@ -98,6 +98,35 @@ struct SettingsTests {
     #expect(report.warnings.first?.reason.contains("DFS_COORDINATOR_CHUNK_SIZE") == true)
   }
 
+  @Test func `a variable that looks like none of a section's is told of when it is near a setting's`() {
+    let sources = SettingSources(
+      environment: ["DFS_CORDINATORS": "a:1", "DFS_SERVICE_PORT": "1", "DFS_CONFIG": "/x", "DFS_LOG_COLOUR": "1"])
+    let warnings = Settings.check(for: .client, sources).warnings
+    #expect(warnings.map(\.key) == ["DFS_CORDINATORS", "DFS_LOG_COLOUR"])
+    #expect(warnings[0].reason.contains("DFS_COORDINATORS") && !warnings[1].reason.contains("mean"))
+  }
+
+  @Test func `a suggestion is near, or there is none`() {
+    let names = SettingTable.keys.map(\.name) + SettingTable.sections.map(\.name)
+    for (written, meant) in [
+      ("coordinator.replica", "coordinator.replicas"), ("coordinator.zone", "datanode.zone"),
+      ("datanod", "datanode"), ("chunk_size", "coordinator.chunk_size"), ("datanodes.cache", "datanode.cache"),
+      ("coordinator.foo", nil), ("coordinator.port", nil), ("frobnicate", nil),
+      ("coordinator.chunksize", "coordinator.chunk_size"),
+    ] as [(String, String?)] {
+      #expect(nearest(to: written, among: names) == meant, "\(written)")
+    }
+  }
+
+  @Test func `an address of a coordinator needs its port, in whatever role`() {
+    for purpose in SettingPurpose.allCases {
+      let report = Settings.check(
+        for: purpose, SettingSources(file: (name: "c.yaml", text: "insecure: true\ncoordinators: [127.0.0.1]\n")))
+      #expect(report.problems.map(\.key) == ["coordinators"])
+      #expect(report.problems.first?.reason.contains("HOST:PORT") == true)
+    }
+  }
+
   @Test func `all problems are reported at once with key, reason and place`() {
     let yaml = """
       coordinator:

@@ -30,7 +30,7 @@ final class DataDirectory: Sendable {
   init(_ path: String) throws {
     self.path = path
     do {
-      try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+      try Self.make(path)
     } catch {
       throw DFSError(.failedPrecondition, "the data directory \(path) can not be made", cause: error)
     }
@@ -47,7 +47,7 @@ final class DataDirectory: Sendable {
     self.path = path
     isNew = true
     do {
-      try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+      try Self.make(path)
       let others = Set(try FileManager.default.contentsOfDirectory(atPath: path)).subtracting(Self.unfinished)
       guard others.isEmpty else {
         throw DFSError(
@@ -105,6 +105,12 @@ final class DataDirectory: Sendable {
     }
     try Self.sync(path)
     try Self.write(Self.identity, to: path + "/identity", in: path)
+  }
+
+  /// Names and times of all files are nobody else's business. A directory that is there keeps its mode.
+  private static func make(_ path: String) throws {
+    try FileManager.default.createDirectory(
+      atPath: path, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
   }
 
   private static func takeLock(_ file: String) throws -> Int32 {

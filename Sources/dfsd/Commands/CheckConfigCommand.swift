@@ -9,6 +9,8 @@ struct CheckConfigCommand: ParsableCommand {
     discussion: """
       Example:
         dfsd check-config cluster.example.yaml
+
+      Checks for every role what that role checks when it starts.
       """)
 
   @Argument(help: "The file; else the one of DFS_CONFIG.", completion: .file()) var file: String?
@@ -20,20 +22,23 @@ struct CheckConfigCommand: ParsableCommand {
       var reason: String
       var origin: String?
     }
+    /// Absent when no file was read.
+    var file: String?
     var valid: Bool
     var problems: [Remark]
     var warnings: [Remark]
   }
 
   func run() throws {
-    let report = Settings.check(for: .everything, try .process(configuration: file))
+    let sources = try SettingSources.process(configuration: file)
+    let report = Settings.check(for: .everything, sources)
     if json {
       func remarks(_ problems: [SettingProblem]) -> [Output.Remark] {
         problems.map { Output.Remark(key: $0.key, reason: $0.reason, origin: $0.origin) }
       }
       try JSONOutput.print(
         Output(
-          valid: report.problems.isEmpty, problems: remarks(report.problems),
+          file: sources.file?.name, valid: report.problems.isEmpty, problems: remarks(report.problems),
           warnings: remarks(report.warnings)))
     } else {
       for warning in report.warnings { Terminal.print("warning: \(warning)") }
@@ -44,6 +49,12 @@ struct CheckConfigCommand: ParsableCommand {
         .invalidArgument, "the configuration has \(HumanText.count(report.problems.count, "error", "errors"))"
       )
     }
-    if !json { Terminal.print("the configuration is valid") }
+    if json { return }
+    if let file = sources.file {
+      Terminal.print("\(file.name) is valid, and so is the environment")
+    } else {
+      Terminal.print(
+        "no configuration file was read, for none is named and DFS_CONFIG is not set; the environment is valid")
+    }
   }
 }

@@ -36,7 +36,10 @@ struct RoleOptions: ParsableArguments {
     if let data { flags["\(role).data"] = data }
     if insecure { flags["insecure"] = "true" }
     flags.merge(try Self.assignments(set)) { $1 }
-    return try Settings.load(for: purpose, from: .process(flags: flags, configuration: config))
+    let sources = try SettingSources.process(flags: flags, configuration: config)
+    let settings = try Settings.load(for: purpose, from: sources)
+    for warning in Settings.check(for: purpose, sources).warnings { Terminal.note("dfsd: warning: \(warning)") }
+    return settings
   }
 
   /// What `--set KEY=VALUE` says.
