@@ -366,3 +366,18 @@ extension CoordinatorScene {
     _ = try await call(CoordinatorMethods.remove, request)
   }
 }
+
+@Suite struct PlanRaceTests {
+  @Test func `a plan made on rows that changed since is made again on the new ones`() async throws {
+    try await CoordinatorScene.run { scene in
+      let nodes = try await scene.join(4)
+      try await scene.pass(12, beating: nodes)
+      // The rows change without this coordinator's table learning of it, as when the read after a seal fails.
+      let before = try #require(
+        scene.coordinator.cluster.withState { $0.table.groups(of: nodes[3].id).min() })
+      _ = try await scene.coordinator.namespace.mutate(MarkBehind(node: nodes[3].id, groups: [before]))
+      try await scene.pass(80, beating: Array(nodes.prefix(3)))
+      #expect(scene.coordinator.cluster.withState { $0.table.slotCount(of: nodes[3].id) } == 0)
+    }
+  }
+}

@@ -27,8 +27,14 @@ package struct WatchNodes: Job {
     for node in unsaved { try await save(node) }
     let hasSettled = now - service.startedAt >= service.configuration.settleTime
     if hasSettled, state.isDue(occasion, now: now) {
-      try await plan(occasion.eligible)
-      state.planned(occasion, now: now)
+      do {
+        try await plan(occasion.eligible)
+        state.planned(occasion, now: now)
+      } catch let error as DFSError where error.code == .stale || error.code == .unavailable {
+        // Groups or nodes changed under the plan. Noticing who went away must not wait for a better moment.
+        service.logger.info("groups could not be planned now", metadata: ["error": "\(error)"])
+        return .after(.seconds(1))
+      }
     }
     return .after(.milliseconds(250))
   }

@@ -63,6 +63,10 @@ package actor GroupKeeper {
     let task = Task {
       // Before the task is over, or a waiter that comes first would wait for it again and again.
       defer { self.running = nil }
+      for _ in 0..<3 {
+        // A seal may have marked a member behind since: the rows are known again then.
+        do { return try await self.plan(policy) } catch let error as DFSError where error.code == .stale {}
+      }
       try await self.plan(policy)
     }
     running = task
