@@ -180,7 +180,7 @@ import Testing
     #expect(visit(&walk, at: .seconds(599)) == nil)
     var findings = SweepPlan.Findings()
     findings.living = 10
-    findings.missing = [ChunkID(inode: .root, index: 1)]
+    findings.orphans = [ChunkID(inode: .root, index: 1)]
     let cursor = ChunkID(inode: .root, index: 7)
     var seen: [GroupID] = []
     while let visit = visit(&walk, at: .seconds(600)), seen.count < 50 {
@@ -190,8 +190,8 @@ import Testing
       walk.swept(visit, to: end, findings, now: start + .seconds(601))
     }
     #expect(seen == groups.flatMap { [$0, $0] }, "told twice of one window, it counts once")
-    #expect(walk.last?.groups == 3 && walk.last?.chunks == 60 && walk.last?.missing == 6)
-    #expect(walk.last?.missingNamed.count == 6 && walk.last?.number == 1)
+    #expect(walk.last?.groups == 3 && walk.last?.chunks == 60 && walk.last?.orphans == 6)
+    #expect(walk.last?.missing == 0 && walk.last?.number == 1)
     #expect(visit(&walk, at: .seconds(86_399)) == nil)
     // A window that is under way when a person wants a new pass counts for neither.
     let old = visit(&walk, at: .seconds(87_001))
@@ -229,6 +229,43 @@ import Testing
     #expect(walk.last?.groups == 2 && walk.last?.skippedGroups == 1 && walk.last?.number == 1)
     #expect(walk.last?.endedAt == start + .seconds(63))
     #expect(visit(&walk, at: .seconds(124))?.group == groups[0])
+  }
+
+  @Test func `a group with missing chunks is visited again, and what came back is missing no longer`() {
+    var walk = SweepWalk(period: .seconds(3600), startedAt: start)
+    walk.hurry()
+    var findings = SweepPlan.Findings()
+    findings.living = 5
+    while let visit = visit(&walk, at: .seconds(1)) {
+      findings.missing = visit.group == groups[1] ? [3, 4].map { ChunkID(inode: .root, index: $0) } : []
+      walk.swept(visit, to: nil, findings, now: start + .seconds(1))
+    }
+    #expect(walk.last?.missing == 2 && walk.last?.chunks == 15)
+    let first = walk.last
+    // Still missing, or out of contact: no news.
+    for (time, isThere) in [(62, true), (123, false)] {
+      let again = visit(&walk, at: .seconds(time))
+      #expect(again?.group == groups[1])
+      guard let again else { continue }
+      if isThere {
+        walk.swept(again, to: nil, lack(of: 2), now: start + .seconds(time))
+      } else {
+        walk.passOver(again, now: start + .seconds(time))
+      }
+      #expect(walk.last == first)
+      #expect(visit(&walk, at: .seconds(time + 1)) == nil)
+    }
+    guard let back = visit(&walk, at: .seconds(184)) else { return #expect(Bool(false)) }
+    walk.swept(back, to: nil, lack(of: 0), now: start + .seconds(184))
+    #expect(walk.last?.missing == 0 && walk.last?.missingNamed == [] && walk.last?.chunks == 15)
+    #expect(walk.last?.groups == 3 && walk.last?.endedAt == start + .seconds(184))
+    #expect(visit(&walk, at: .seconds(300)) == nil)
+  }
+
+  private func lack(of missing: UInt32) -> SweepPlan.Findings {
+    var findings = SweepPlan.Findings()
+    findings.missing = (0..<missing).map { ChunkID(inode: .root, index: 3 + $0) }
+    return findings
   }
 
   @Test func `strays are searched node by node and page by page; a silent node waits for the next time`() {

@@ -6,7 +6,8 @@ package import DFSCore
 /// A value without I/O. A pass goes through all groups that there are at its beginning, in order of id, each
 /// from its first chunk to its last in windows. Groups with a member that is not in contact are passed over,
 /// and visited again later until they were seen; what is found then is added to the result of their pass.
-/// Nothing of it is durable: a restart begins a new pass, which costs time only.
+/// Groups with missing chunks are visited again, too, for a node that has them may come back. Nothing of it is
+/// durable: a restart begins a new pass, which costs time only.
 package struct SweepWalk: Sendable {
   package typealias Instant = ContinuousClock.Instant
 
@@ -32,12 +33,36 @@ package struct SweepWalk: Sendable {
     var after: ChunkID?
     var attempt = 0
     var skipped: [GroupID] = []
+    /// Of the windows of the present group so far.
+    var living: UInt64 = 0
+    var lost = Missing()
+    /// What no member has, of each group where that is something.
+    var missing: [GroupID: Missing] = [:]
+    /// Groups that are in the result already, but for what is missing.
+    var known: Set<GroupID> = []
     var isHurried: Bool
+
+    mutating func leaveGroup() {
+      (after, attempt, living, lost) = (nil, 0, 0, Missing())
+      index += 1
+    }
+  }
+
+  fileprivate struct Missing: Sendable {
+    var count: UInt64 = 0
+    var named: [ChunkID] = []
+  }
+
+  /// Groups that are to be visited again for the result of the last pass.
+  private struct Waiting: Sendable {
+    var skipped: [GroupID]
+    var missing: [GroupID: Missing]
+    var due: Instant
   }
 
   /// The first pass waits for the nodes to come back after a start of the coordinator.
   package static let firstPass = Duration.seconds(600)
-  /// Groups that were passed over are visited again after so long.
+  /// Groups that were passed over, or miss chunks, are visited again after so long.
   package static let revisit = Duration.seconds(60)
   /// A group whose row changes under each of so many attempts is left for a later visit.
   package static let attempts = 3
@@ -47,7 +72,7 @@ package struct SweepWalk: Sendable {
   private var number: UInt64 = 0
   private var isWanted = false
   private var nextPass: Instant
-  private var waiting: (groups: [GroupID], due: Instant)?
+  private var waiting: Waiting?
   /// Of the last pass that came to its end.
   package private(set) var last: CheckResult?
 
@@ -70,8 +95,10 @@ package struct SweepWalk: Sendable {
       waiting = nil
       nextPass = now + period
     } else if pass == nil, let waiting, let last, now >= waiting.due {
-      pass = Pass(result: last, groups: waiting.groups, isHurried: true)
-      pass?.result.skippedGroups = 0
+      let known = Set(waiting.missing.keys).subtracting(waiting.skipped)
+      pass = Pass(
+        result: last, groups: known.union(waiting.skipped).sorted(), missing: waiting.missing, known: known,
+        isHurried: true)
       self.waiting = nil
     }
     guard let pass else {
@@ -99,12 +126,19 @@ package struct SweepWalk: Sendable {
   package mutating func swept(_ visit: Visit, to end: ChunkID?, _ findings: SweepPlan.Findings, now: Instant)
   {
     guard isPresent(visit), var pass else { return }
-    pass.result.add(findings, of: visit.group)
+    let isNew = !pass.known.contains(visit.group)
+    if isNew { pass.result.add(findings) }
+    pass.living += UInt64(findings.living)
+    pass.lost.add(findings.missing)
     pass.attempt = 0
     pass.after = end
     if end == nil {
-      pass.result.groups += 1
-      pass.index += 1
+      if isNew {
+        pass.result.groups += 1
+        pass.result.chunks += pass.living
+      }
+      pass.missing[visit.group] = pass.lost.count > 0 ? pass.lost : nil
+      pass.leaveGroup()
     }
     self.pass = pass
     endIfDone(now: now)
@@ -120,10 +154,8 @@ package struct SweepWalk: Sendable {
   /// The group can not be compared now.
   package mutating func passOver(_ visit: Visit, now: Instant) {
     guard isPresent(visit) else { return }
-    pass?.skipped.append(visit.group)
-    pass?.after = nil
-    pass?.attempt = 0
-    pass?.index += 1
+    if pass?.known.contains(visit.group) == false { pass?.skipped.append(visit.group) }
+    pass?.leaveGroup()
     endIfDone(now: now)
   }
 
@@ -140,21 +172,32 @@ package struct SweepWalk: Sendable {
 
   private mutating func end(_ pass: Pass, now: Instant) {
     var result = pass.result
-    result.endedAt = now
     result.skippedGroups = pass.skipped.count
+    result.missing = pass.missing.values.reduce(0) { $0 + $1.count }
+    let named = pass.missing.sorted { $0.key < $1.key }.lazy.flatMap { group, missing in
+      missing.named.map { GroupedChunk(group: group, chunk: $0) }
+    }
+    result.missingNamed = Array(named.prefix(CheckResult.mostNamed))
+    // A visit that changed nothing is no news.
+    if result != last { result.endedAt = now }
     last = result
-    waiting = pass.skipped.isEmpty ? nil : (pass.skipped, now + Self.revisit)
+    let isDone = pass.skipped.isEmpty && pass.missing.isEmpty
+    waiting =
+      isDone ? nil : Waiting(skipped: pass.skipped, missing: pass.missing, due: now + Self.revisit)
     self.pass = nil
   }
 }
 
+extension SweepWalk.Missing {
+  mutating func add(_ chunks: [ChunkID]) {
+    count += UInt64(chunks.count)
+    named += chunks.prefix(max(0, CheckResult.mostNamed - named.count))
+  }
+}
+
 extension CheckResult {
-  fileprivate mutating func add(_ findings: SweepPlan.Findings, of group: GroupID) {
-    chunks += UInt64(findings.living)
-    missing += UInt64(findings.missing.count)
-    missingNamed += findings.missing.prefix(max(0, Self.mostNamed - missingNamed.count)).map {
-      GroupedChunk(group: group, chunk: $0)
-    }
+  /// What was done about a window; how much there is, and what is missing, counts with the whole group.
+  fileprivate mutating func add(_ findings: SweepPlan.Findings) {
     incompleteMembers += findings.lacking.count
     lackedCopies += findings.lacking.values.reduce(0) { $0 + UInt64($1.count) }
     orphans += UInt64(findings.orphans.count)
