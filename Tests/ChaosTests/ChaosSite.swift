@@ -125,6 +125,23 @@ final class ChaosSite: Sendable {
     return amiss
   }
 
+  /// Empties a node and takes it out of the cluster. False, and the node stays, when that takes too long.
+  func drainAndRemove(_ node: NodeID, within limit: Duration) async throws -> Bool {
+    let end = ContinuousClock.now.advanced(by: limit)
+    try await observer.change(node, .drain)
+    while ContinuousClock.now < end {
+      try await Task.sleep(for: .milliseconds(500))
+      do {
+        try await observer.change(node, .remove(.whenUnneeded))
+        return true
+      } catch let error as DFSError where error.code == .failedPrecondition {
+        // Some chunks are there alone.
+      }
+    }
+    try await observer.change(node, .activate)
+    return false
+  }
+
   private func whatIsAmiss() async throws -> String? {
     let status = try await observer.status()
     let nodes = try await observer.nodes()

@@ -67,6 +67,7 @@ actor Attacker {
       try await Task.sleep(for: time)
       site.disks[number]?.empty()
       try await expectRunning(number)
+    case .replaced(let number): try await replace(number)
     case .damage(let number, let damage, let whileStopped):
       try await hurt(number, damage, whileStopped: whileStopped)
     }
@@ -113,6 +114,18 @@ actor Attacker {
     say("\(count) files hurt on datanode \(number)")
     if whileStopped { try await cluster.startDatanode(number) }
     site.wasHurt(number, formerly: identity)
+  }
+
+  private func replace(_ number: Int) async throws {
+    guard let node = try await site.identity(ofDatanode: number) else { return }
+    guard try await site.drainAndRemove(node, within: .seconds(45)) else {
+      return say("node \(node) is not empty yet: it stays")
+    }
+    say("node \(node) is removed")
+    _ = try await cluster.stopDatanode(number)
+    var disk = DiskDamage(directory: cluster.dataDirectory(ofDatanode: number), random: random)
+    _ = try disk.apply(.emptied)
+    try await cluster.startDatanode(number)
   }
 
   private func expectRunning(_ number: Int) async throws {

@@ -26,9 +26,16 @@ enum Fault: Sendable, CustomStringConvertible {
   case cut(Int, ProcessCluster.Cut, Duration)
   case full(Int, Duration)
   case damage(Int, Damage, whileStopped: Bool)
+  /// An operator drains the node, removes it, and gives the cluster a new one with an empty disk.
+  case replaced(Int)
 
   /// Whether copies are lost by it. Then it comes alone, and the cluster heals before the next.
-  var hurtsData: Bool { if case .damage = self { true } else { false } }
+  var hurtsData: Bool {
+    switch self {
+    case .damage, .replaced: true
+    case .datanode, .coordinator, .everything, .cut, .full: false
+    }
+  }
 
   var description: String {
     switch self {
@@ -36,6 +43,7 @@ enum Fault: Sendable, CustomStringConvertible {
     case .coordinator(let absence, let time): "coordinator \(absence) for \(time)"
     case .everything: "everything killed"
     case .cut(let number, let others, let time): "datanode \(number) cut off from \(others) for \(time)"
+    case .replaced(let number): "datanode \(number) drained, removed and replaced"
     case .full(let number, let time): "disk of datanode \(number) full for \(time)"
     case .damage(let number, let damage, let whileStopped):
       "disk of datanode \(number): \(damage)" + (whileStopped ? " while it is stopped" : "")
@@ -55,7 +63,7 @@ struct AttackPlan: Sendable {
 
   private enum Kind: Sendable {
     case datanode(Fault.Absence), coordinator(Fault.Absence), everything, cut(ProcessCluster.Cut), full
-    case damage(Fault.Damage)
+    case damage(Fault.Damage), replaced
   }
 
   init(datanodes: Int, isPrivileged: Bool, heals: Bool, seed: UInt64) {
@@ -83,6 +91,7 @@ struct AttackPlan: Sendable {
       deck = Fault.Absence.allCases.map { .datanode($0) } + Fault.Absence.allCases.map { .coordinator($0) }
       deck += Fault.Damage.allCases.filter { heals || $0 != .emptied }.map { .damage($0) }
       deck.append(.everything)
+      if heals { deck.append(.replaced) }
       if isPrivileged { deck += ProcessCluster.Cut.allCases.map { .cut($0) } + [.full] }
       deck.shuffle(using: &random)
     }
@@ -96,6 +105,7 @@ struct AttackPlan: Sendable {
     case .coordinator(let absence): return .coordinator(absence, time())
     case .everything: return .everything
     case .cut(let others): return .cut(node, others, time())
+    case .replaced: return .replaced(node)
     case .full: return .full(node, .seconds(Int.random(in: 3...8, using: &random)))
     case .damage(let damage):
       return .damage(
@@ -111,7 +121,9 @@ struct AttackPlan: Sendable {
 
   private func node(of fault: Fault) -> Int? {
     switch fault {
-    case .datanode(let node, _, _), .cut(let node, _, _), .full(let node, _), .damage(let node, _, _): node
+    case .datanode(let node, _, _), .cut(let node, _, _), .full(let node, _), .damage(let node, _, _),
+      .replaced(let node):
+      node
     case .coordinator, .everything: nil
     }
   }

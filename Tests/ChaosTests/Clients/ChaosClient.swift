@@ -41,7 +41,17 @@ struct ChaosClient {
 
   /// Works until the time has come, a violation was found, or its task is cancelled.
   mutating func run(until end: ContinuousClock.Instant) async throws {
-    for directory in [directory, "/shared"] { try await access.makeDirectory(directory) }
+    for directory in [directory, "/shared"] {
+      while ContinuousClock.now < end {
+        do {
+          try await access.makeDirectory(directory)
+          break
+        } catch is DFSError {
+          // The attack has begun already.
+          try await Task.sleep(for: .milliseconds(100))
+        }
+      }
+    }
     while ContinuousClock.now < end, !Task.isCancelled, history.violations.isEmpty {
       await step()
       // Two cores also have to repair.
