@@ -9,6 +9,16 @@ struct PlantedFaults {
   var plan: ([ChangeGroups.Change], World) -> [ChangeGroups.Change] = { changes, _ in changes }
   /// What is reaped next.
   var nextCondemned: (Namespace, ReapPage?) throws -> ReapPage? = { try $0.nextCondemned(after: $1) }
+  /// Repair works.
+  var isRepairing = true
+  /// A datanode stores what it gives a receipt for.
+  var isDurableBeforeReceipt = true
+  /// A settled batch survives the process.
+  var isLedgerSynced = true
+  /// What is restored is made a new incarnation.
+  var raisesIncarnation = true
+  /// Which strays are surplus.
+  var strays: (StrayPlan.Findings, StrayPlan) -> StrayPlan.Findings = { findings, _ in findings }
   /// What becomes of a pass, and how it promotes.
   var verdict: (ReconcilePass) -> ReconcilePass.Verdict = { $0.verdict }
   var promotion: (ChangeGroups.Change) -> ChangeGroups.Change = { $0 }

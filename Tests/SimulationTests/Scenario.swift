@@ -34,6 +34,8 @@ struct Scenario {
   /// Whether the cluster is to be whole at rest.
   var heals = true
   var sweepPeriod = Span.minutes(10)
+  /// How long removed files can be had back.
+  var trash = Span.minutes(3)
 
   func coordinatorConfiguration(_ clock: ManualClock) -> CoordinatorConfiguration {
     var configuration = CoordinatorConfiguration(
@@ -45,6 +47,7 @@ struct Scenario {
     configuration.placement.slotsPerNode = slotsPerNode
     configuration.placement.fewestGroups = fewestGroups
     configuration.settleTime = .zero
+    configuration.namespace.trashRetention = trash.duration
     return configuration
   }
 }

@@ -41,7 +41,7 @@ struct Simulation {
       world.ledgerService = service
       world.startCoordinator(on: MemoryStore(), MemoryLedger(service))
     } else {
-      world.startCoordinator(on: MemoryStore(), StandaloneLedger())
+      world.startCoordinator(on: MemoryStore(), world.standaloneLedger())
     }
     for number in 0..<scenario.machines {
       let machine = Machine(number: number, zone: scenario.zoneName(number))
@@ -99,13 +99,15 @@ func report(_ violations: [Violation], _ world: World, scenario: String) -> Comm
 enum Seeds {
   private static let environment = ProcessInfo.processInfo.environment
 
-  /// `DFS_SIMULATION_SEED` alone; else `DFS_SIMULATION_SEEDS` new ones, or the first `count`.
-  static func chosen(_ count: UInt64) -> [UInt64] {
+  /// `DFS_SIMULATION_SEED` alone; else `DFS_SIMULATION_SEEDS` new ones (from `DFS_SIMULATION_FIRST` on, where
+  /// that is given; one only for what takes long), or the first `count`.
+  static func chosen(_ count: UInt64, isLong: Bool = false) -> [UInt64] {
     if let seed = environment["DFS_SIMULATION_SEED"].flatMap(UInt64.init) { return [seed] }
     guard let wanted = environment["DFS_SIMULATION_SEEDS"].flatMap(UInt64.init) else {
       return Array(1...count)
     }
-    let first = UInt64.random(in: 1...UInt64.max / 2)
-    return Array(first..<first + wanted)
+    let first =
+      environment["DFS_SIMULATION_FIRST"].flatMap(UInt64.init) ?? UInt64.random(in: 1...UInt64.max / 2)
+    return Array(first..<first + (isLong ? 1 : wanted))
   }
 }

@@ -5,7 +5,7 @@ import Testing
 struct SmallWorldTests {
   @Test func `a small cluster in a storm loses nothing and heals`() {
     var failures = 0
-    for seed in Seeds.chosen(8) where failures < 3 {
+    for seed in Seeds.chosen(12) where failures < 3 {
       let simulation = Simulation(seed: seed, .small(seed))
       let violations = simulation.run()
       print("seed \(seed): \(simulation.world.events) events, \(violations)")

@@ -11,6 +11,7 @@ extension CoordinatorProcess {
     if isDense { every(.seconds(1)) { $0.watchNodes() } }
     every(isDense ? .seconds(1) : .minutes(10)) { $0.expireUploads() }
     every(isDense ? .seconds(2) : .minutes(10)) { $0.reapCondemned() }
+    every(isDense ? .seconds(1) : .minutes(10)) { $0.purgeTrash() }
     startHealing()
   }
 
@@ -119,6 +120,16 @@ extension CoordinatorProcess {
     }
   }
 
+  // MARK: purge_trash
+
+  func purgeTrash() {
+    attempt("purge the trash") {
+      for deletion in try namespace.expiredTrash(limit: 1000) {
+        if try mutate(PurgeTrash(deletion: deletion)).outcome.isPurged { world.tally.add("deletions purged") }
+      }
+    }
+  }
+
   // MARK: reap_condemned
 
   private static let mostPages = 16
@@ -214,6 +225,7 @@ extension World {
   /// Something has changed that silence shows later: the watch must look at the right times.
   func disturbed() {
     guard scenario.pace == .sparse else { return }
+    // What came is planned for after two seconds; what went is down after ten and out after sixty.
     for seconds in [1, 4, 11, 62, 65] {
       let second = (now.milliseconds / 1000) + Int64(seconds)
       guard watched.insert(second).inserted else { continue }
@@ -227,17 +239,33 @@ extension World {
   /// The heartbeats that would have come by now, and a step of the watch.
   private func watchSparsely() {
     guard let leader else { return }
-    let membership = leader.cluster.withState { $0.membership }
+    var others: [NodeProcess] = []
+    let (instant, reports) = (instant, plainReports(to: leader, &others))
+    leader.cluster.withState { state in
+      for report in reports { _ = try? state.membership.heartbeat(report, now: instant) }
+    }
+    for process in others { contactNow(process) }
+    leader.watchNodes()
+    leader.repairGroups()
+  }
+
+  /// Heartbeats that bring no news to either side; `others` have more to say or to hear.
+  private func plainReports(to leader: CoordinatorProcess, _ others: inout [NodeProcess]) -> [NodeReport] {
+    let (membership, version) = leader.cluster.withState { ($0.membership, $0.table.version) }
+    var reports: [NodeReport] = []
     for machine in machines {
-      guard let process = machine.process else { continue }
-      if let member = membership[process.node], member.boot == process.boot, process.stream != nil,
-        instant - member.lastContact < .seconds(4)
-      {
+      guard let process = machine.process, machine.pausedUntil.map({ $0 <= now }) ?? true,
+        network.connects(machine.host, leader.host)
+      else { continue }
+      guard let stream = process.stream, stream.coordinator === leader, stream.seen == version,
+        process.openFindings.isEmpty, let member = membership[process.node], member.boot == process.boot
+      else {
+        others.append(process)
         continue
       }
-      contactNow(process)
+      if instant - member.lastContact >= .seconds(4) { reports.append(process.report) }
     }
-    leader.watchNodes()
+    return reports
   }
 
   /// One registration, where it is needed, and one heartbeat, without their time on the way.

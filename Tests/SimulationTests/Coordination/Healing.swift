@@ -23,10 +23,10 @@ struct HealingState {
 extension CoordinatorProcess {
   func startHealing() {
     let isDense = world.scenario.pace == .dense
-    every(isDense ? .seconds(1) : .seconds(30)) { $0.repairGroups() }
-    every(isDense ? .seconds(1) : .minutes(1)) { $0.verifyReports() }
-    every(isDense ? .seconds(1) : .minutes(10)) { $0.sweepGroups() }
-    every(isDense ? .seconds(1) : .minutes(10)) { $0.sweepStrays() }
+    every(isDense ? .seconds(1) : .minutes(5)) { $0.repairGroups() }
+    every(isDense ? .seconds(1) : .minutes(5)) { $0.verifyReports() }
+    every(isDense ? .seconds(1) : .minutes(30)) { $0.sweepGroups() }
+    every(isDense ? .seconds(1) : .days(3)) { $0.sweepStrays() }
   }
 
   // MARK: What is found out

@@ -2,6 +2,24 @@ import DFSCore
 import DFSKeyValue
 import DFSMetadata
 
+/// A ledger that says "durable" of what is only buffered: for the test of the checkers.
+struct ForgetfulLedger: Ledger {
+  let limits = StandaloneLedger().limits
+  func catchUp(_ store: any OrderedStore) throws {}
+  func settle(_ batch: LedgerBatch, in store: any OrderedStore, derived: [WriteBatch.Change]) throws {
+    var changes = batch.changes
+    for change in derived {
+      switch change {
+      case .put(let key, let value): changes.put(key, value)
+      case .delete(let key): changes.delete(key)
+      case .deleteRange(let range): changes.deleteRange(range)
+      }
+    }
+    // Now and then the disk has caught up.
+    try store.apply(changes, durability: batch.mark.round % 40 == 0 ? .synced : .buffered)
+  }
+}
+
 /// A ledger of the product, seen by the world: each batch that is durable is shown, and the process may die at
 /// the worst moment.
 final class ObservedLedger: Ledger, @unchecked Sendable {

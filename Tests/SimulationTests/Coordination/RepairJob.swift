@@ -9,7 +9,7 @@ extension CoordinatorProcess {
   private static let page = 40
 
   func repairGroups() {
-    guard isRunning else { return }
+    guard isRunning, world.scenario.planted.isRepairing else { return }
     let (table, membership) = cluster.withState { ($0.table, $0.membership) }
     healing.queue.fill(table, membership, now: world.instant)
     healing.passes = healing.passes.filter { table.unfinished.contains($0.key) }
@@ -29,7 +29,7 @@ extension CoordinatorProcess {
       healing.passes[entry.group] = pass
       let version = cluster.withState { $0.membership.version }
       healing.queue.end(entry, end, membership: version, now: world.instant)
-      if end == .goesOn { world.schedule(after: .milliseconds(1)) { [self] in startRepairs() } }
+      world.schedule(after: .milliseconds(1)) { [self] in startRepairs() }
     }
     guard let row else { return end(nil, .finished) }
     let targets = ReconcilePass.targets(of: row, membership)

@@ -158,7 +158,8 @@ extension CoordinatorProcess {
         attempt("deal with strays") {
           let now = try knowledge(of: plan.candidates.map(\.chunk), group)
           let found = plan.findings(now: now.row, liveness: now.liveness, isInContact: { isInContact($0) })
-          try act(on: found, of: group, on: node, now.row)
+          let chosen = world.scenario.planted.strays(found, plan)
+          try act(on: chosen, of: group, on: node, now.row)
           findings = found
         }
         then(page.more ? page.entries.last?.chunk : nil, findings)

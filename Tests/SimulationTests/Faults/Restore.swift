@@ -25,6 +25,7 @@ extension World {
   /// What `coordinatorIsGone` starts from.
   func restored(_ backup: MemoryStore) -> MemoryStore? {
     let store = MemoryStore()
+    guard scenario.planted.raisesIncarnation else { return backup.afterCrash() }
     do {
       var restore = try MetadataRestore(into: store)
       let copy = try Namespace.open(

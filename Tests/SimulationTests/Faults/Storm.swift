@@ -207,9 +207,7 @@ extension World {
   }
 
   private func mountForeignDisk() {
-    guard let machine = pick(machines.filter { $0.disk == nil && !$0.isImpostor }) ?? addMachine() else {
-      return
-    }
+    guard let machine = addMachine() else { return }
     let disk = newDisk()
     disk.cluster = ClusterID(rawValue: number())
     disk.epoch = Epoch(incarnation: 1, term: 1)
@@ -217,7 +215,10 @@ extension World {
   }
 
   private func cloneDisk() {
-    guard let original = pick(running), let disk = original.disk, let machine = addMachine() else { return }
+    // One at a time: two of them may take both copies of what was written meanwhile.
+    guard !machines.contains(where: { $0.isImpostor && $0.disk != nil }),
+      let original = pick(running), let disk = original.disk, let machine = addMachine()
+    else { return }
     note("the directory of m\(original.number) is copied to m\(machine.number)")
     runImpostor(machine, disk.copy())
   }
@@ -295,7 +296,7 @@ extension World {
       var store = coordinator.store.afterCrash()
       if isRestoring, let backup, let older = restored(backup) { store = older }
       isRestoring = false
-      startCoordinator(on: store, StandaloneLedger())
+      startCoordinator(on: store, standaloneLedger())
     }
   }
 

@@ -19,7 +19,9 @@ struct DeadIDsStayDead: Invariant {
       if !made.insert(inode).inserted { return "version \(inode) was made twice" }
     case .condemned(let inode, let kind):
       // Leftovers and orphans are single chunks; their version may live.
-      if kind == .version || kind == .upload { dead.insert(inode) }
+      if kind == .version || kind == .upload || kind == .tree { dead.insert(inode) }
+    case .nameBound(let inode):
+      if dead.contains(inode) { return "a name was given to \(inode), which is condemned" }
     case .versionGone(let inode): dead.insert(inode)
     case .metadataRestored:
       // What the lost rounds did never happened; the ids they gave out are of an incarnation that is over.

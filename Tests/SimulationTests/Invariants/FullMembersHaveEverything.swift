@@ -27,16 +27,19 @@ struct FullMembersHaveEverything: Invariant {
   }
 
   private func lacking(_ node: NodeID, in row: PlacementGroup, _ world: World) -> String? {
+    let all = world.machines.filter { !$0.isImpostor }.compactMap(\.disk)
+    // A copy of its directory may be what runs under its name just now.
     let disks = world.disks.filter { $0.node == node }
     for chunk in world.truth.living(in: row.id) {
       guard !disks.contains(where: { $0.replica(chunk, in: row.id) != nil }),
         !destroyed.contains(Copy(chunk: chunk, node: node))
       else { continue }
       let others = row.members.filter { member in
-        member != node && world.disks.contains { $0.node == member && $0.isGood(chunk, in: row.id) }
+        member != node && all.contains { $0.node == member && $0.isGood(chunk, in: row.id) }
       }
       guard let other = others.first else { continue }
-      return "node \(node) became full in group \(row.id) without chunk \(chunk), which member \(other) has"
+      return "node \(node) became full in group \(row.id) without chunk \(chunk), which member \(other) has; "
+        + world.truth.story(of: chunk, in: row.id)
     }
     return nil
   }

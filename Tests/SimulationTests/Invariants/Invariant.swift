@@ -12,6 +12,8 @@ enum WorldEvent {
   case versionMade(InodeID)
   case versionGone(InodeID)
   case condemned(InodeID, ReapPage.Kind)
+  /// A name stands for this version or directory now.
+  case nameBound(InodeID)
   /// A client was told that its version is durable.
   case versionAcknowledged(InodeID)
   /// A client was told that it may read a version until then.

@@ -24,10 +24,11 @@ final class Client {
   private func work() {
     guard world.isStormy else { return }
     switch world.below(100) {
-    case 0..<40: ClientUpload(of: self, world.scenario.somePath(&world.random)).begin()
-    case 40..<75: ClientRead(of: self, world.scenario.somePath(&world.random)).begin()
-    case 75..<85: rename()
-    case 85..<97: remove()
+    case 0..<42: ClientUpload(of: self, world.scenario.somePath(&world.random)).begin()
+    case 42..<76: ClientRead(of: self, world.scenario.somePath(&world.random)).begin()
+    case 76..<84: rename()
+    case 84..<92: remove()
+    case 92..<98: undelete()
     default: removeTree()
     }
     begin()
@@ -87,11 +88,31 @@ final class Client {
 
   private func remove() {
     let (path, id) = (world.scenario.somePath(&world.random), requestID())
+    let disposal: Disposal = world.chance(200) ? .now : .trash
     ask {
-      try $0.mutate(Remove(path: path, scope: .fileOrEmptyDirectory), id: id).outcome
-    } then: {
-      [world] result in
+      try $0.mutate(Remove(path: path, scope: .fileOrEmptyDirectory, disposal: disposal), id: id).outcome
+    } then: { [world] result in
       if case .success = result { world.tally.add("removals") }
+    }
+  }
+
+  /// Has something back out of the trash, under its old name or another one.
+  private func undelete() {
+    let place = world.number()
+    ask(attempts: 3) {
+      try $0.namespace.view().trash(limit: 50).entries
+    } then: { [self] result in
+      guard case .success(let entries) = result, !entries.isEmpty else { return }
+      let (deletion, id) = (entries[Int(place % UInt64(entries.count))].deletion, requestID())
+      let target = world.chance(500) ? nil : world.scenario.somePath(&world.random)
+      world.schedule(after: world.around(.seconds(20))) { [self] in
+        ask {
+          try $0.mutate(Undelete(deletion: deletion, target: target), id: id).outcome
+        } then: {
+          [world] result in
+          if case .success = result { world.tally.add("undeletions") }
+        }
+      }
     }
   }
 

@@ -60,8 +60,10 @@ extension World {
       guard process.isRunning, network.connects(head.machine.host, process.machine.host),
         process.machine.pausedUntil.map({ $0 <= now }) ?? true, process === head || !chance(network.lost)
       else { continue }
-      do { try process.disk.keep(transfer.chunk, in: transfer.row.id, transfer.replica) } catch { continue }
-      tell(.replicaStored(transfer.chunk, transfer.row.id, process.node, transfer.replica.root))
+      if scenario.planted.isDurableBeforeReceipt || chance(900) {
+        do { try process.disk.keep(transfer.chunk, in: transfer.row.id, transfer.replica) } catch { continue }
+        tell(.replicaStored(transfer.chunk, transfer.row.id, process.node, transfer.replica.root))
+      }
       tally.add("replicas stored")
       guard process === head || !chance(network.lost),
         let receipt = process.receipt(

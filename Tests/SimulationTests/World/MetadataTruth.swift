@@ -28,6 +28,15 @@ struct MetadataTruth {
     return isNamed(chunk, in: group)
   }
 
+  /// What is known of a chunk, for a person.
+  func story(of chunk: ChunkID, in group: GroupID) -> String {
+    let view = store.map { NamespaceView(reader: $0.snapshot(), revision: revision) }
+    let liveness = (try? view?.liveness(of: [chunk], in: group)).flatMap { $0?.first }
+    return "upload open \(uploads.contains(chunk.inode)), version \(versions.contains(chunk.inode)), "
+      + "condemned \(deadVersions.contains(chunk.inode)), named \(isNamed(chunk, in: group)), "
+      + "the product says \(liveness.map { "\($0)" } ?? "nothing")"
+  }
+
   /// Some version or sealed segment names the chunk.
   func isNamed(_ chunk: ChunkID, in group: GroupID) -> Bool {
     (try? store?.value(for: Keys.chunk(group, chunk))) ?? nil != nil
@@ -86,6 +95,7 @@ struct MetadataTruth {
       case UInt8(ascii: "i"): try putInode(number(key), value, &news)
       case UInt8(ascii: "u") where key.count == 10:
         if uploads.insert(number(key)).inserted { news.append(.uploadOpened(number(key))) }
+      case UInt8(ascii: "e"): news.append(.nameBound(try EntryRecord(stored: value).inode))
       case UInt8(ascii: "x"):
         let kind = try CondemnedRecord(stored: value).kind
         if kind == .version { deadVersions.insert(number(key, at: 10)) }

@@ -21,6 +21,9 @@ final class NodeProcess {
   /// Bad replicas that the next heartbeat tells.
   private var findings: [ChunkID: GroupID] = [:]
   var isStopping = false
+  /// Registrations follow one another, and the answers of a stream come in order.
+  private var isAsking = false
+  private var lastRefusal = ""
 
   final class Stream {
     let coordinator: CoordinatorProcess
@@ -143,16 +146,19 @@ final class NodeProcess {
   }
 
   private func register() {
-    guard let coordinator = world.coordinatorFound(by: machine.host) else { return }
+    guard !isAsking, let coordinator = world.coordinatorFound(by: machine.host) else { return }
+    isAsking = true
     let (registration, lostChunks) = (registration, disk.hasLostChunks)
     world.call(from: machine.host, to: coordinator.host, timeout: .seconds(5)) { answer in
       answer(coordinator.answer { try coordinator.register(registration, lostChunks: lostChunks) })
     } then: { [self] (result: Result<CoordinatorProcess.Terms, DFSError>) in
+      isAsking = false
       guard isRunning else { return }
       switch result {
       case .success(let terms): registered(terms, with: coordinator)
       case .failure(let error):
-        if error.code != .deadlineExceeded { world.note("m\(machine.number) is refused: \(error)") }
+        if "\(error)" != lastRefusal { world.note("m\(machine.number) is refused: \(error)") }
+        lastRefusal = "\(error)"
         world.tell(.registrationRefused(error, machine.number))
       }
     }
@@ -178,11 +184,14 @@ final class NodeProcess {
   }
 
   private func heartbeat(on stream: Stream) {
+    guard !isAsking else { return }
+    isAsking = true
     let (sent, report, findings) = (instant, report, findings)
     let coordinator = stream.coordinator
     world.call(from: machine.host, to: coordinator.host, timeout: .seconds(4)) { answer in
       answer(coordinator.answer { try coordinator.heartbeat(report, findings, on: stream) })
     } then: { [self] (result: Result<CoordinatorProcess.Grant, DFSError>) in
+      isAsking = false
       guard isRunning, self.stream === stream else { return }
       switch result {
       case .success(let grant): heard(grant, askedAt: sent, told: findings)

@@ -124,6 +124,11 @@ final class World {
   /// The coordinator that leads, as clients and nodes find it; the newest that runs.
   var leader: CoordinatorProcess? { coordinators.last { $0.isRunning } }
 
+  /// The ledger of a coordinator that stands alone.
+  func standaloneLedger() -> any Ledger {
+    scenario.planted.isLedgerSynced ? StandaloneLedger() : ForgetfulLedger()
+  }
+
   func pauseEnd(of host: Host) -> Moment? {
     switch host {
     case .machine(let number): machines[number].pausedUntil
