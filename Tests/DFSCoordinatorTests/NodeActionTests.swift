@@ -74,6 +74,21 @@ struct NodeActionTests {
     #expect(refusal { try scene.register(scene.registration(2)) } == "removed")
   }
 
+  @Test func `after a restore no removal is safe until the namespace is released, for full may mean was full`()
+    throws
+  {
+    let scene = try scene(4)
+    let whole = SlotTable([row(1, [full(2), full(3), full(4)])])
+    func removal(_ removal: NodeAction.Removal, isHeld: Bool) throws -> NodeState {
+      try scene.membership.record(
+        after: .remove(removal), of: node(1), table: whole, lostChunks: 0, isHeld: isHeld
+      ).state
+    }
+    #expect(refusal { try removal(.ifSafe, isHeld: true) } == "held")
+    #expect(try removal(.forced, isHeld: true) == .removed)
+    #expect(try removal(.ifSafe, isHeld: false) == .removed)
+  }
+
   @Test func `many bad replicas in a short time make a node suspect until a person activates it`() throws {
     var limits = Membership.Limits()
     limits.suspectAfter = 10

@@ -73,7 +73,8 @@ package struct Membership: Sendable {
 
   /// All nodes that were not removed, in order of id.
   package var present: [Member] {
-    members.values.filter { $0.record.state != .removed }.sorted { $0.id < $1.id }
+    // Ids are sorted, not members: those are large, and sorting moves them about.
+    members.keys.sorted().compactMap { members[$0] }.filter { $0.record.state != .removed }
   }
 
   /// What the node's record would be: to be made durable before `register` is called. Throws a refusal that

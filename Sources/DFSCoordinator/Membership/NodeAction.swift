@@ -24,9 +24,11 @@ extension Membership {
   /// `.notFound` for an unknown node, `.failedPrecondition` with advice for what can not be done now. Asking for
   /// what is already so gives the record as it is.
   ///
-  /// `lostChunks` is how many living chunks no member of their groups has, as repair knows it.
+  /// `lostChunks` is how many living chunks no member of their groups has, as repair knows it. While the
+  /// namespace is held after a restore nothing is safe: who the restored table calls full may have lost chunks
+  /// in the rounds that are lost, until a check has compared them.
   package func record(
-    after action: NodeAction, of node: NodeID, table: SlotTable, lostChunks: UInt64
+    after action: NodeAction, of node: NodeID, table: SlotTable, lostChunks: UInt64, isHeld: Bool = false
   ) throws -> ClusterNode {
     guard let member = members[node] else {
       throw DFSError(.notFound, "there is no node \(node); see `dfsd admin nodes`")
@@ -55,7 +57,17 @@ extension Membership {
       }
       record.state = .maintenance
     case .remove(let removal):
-      if removal == .ifSafe { try refuseUnsafeRemoval(of: member, table: table, lostChunks: lostChunks) }
+      if removal == .ifSafe {
+        guard !isHeld else {
+          throw DFSError(
+            .failedPrecondition,
+            """
+            the metadata was restored from a copy, so who has which chunk is not sure: run `dfsd admin fsck`, then \
+            `dfsd admin release`, before node \(node) is removed; --force removes it all the same
+            """, metadata: ["refusal": "held"])
+        }
+        try refuseUnsafeRemoval(of: member, table: table, lostChunks: lostChunks)
+      }
       record.state = .removed
     }
     return record

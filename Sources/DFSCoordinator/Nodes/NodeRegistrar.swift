@@ -63,9 +63,10 @@ package actor NodeRegistrar {
   package func change(_ node: NodeID, _ action: NodeAction) async throws -> ClusterNode {
     try claim(node)
     defer { inFlight.remove(node) }
+    let isHeld = namespace.isHeld
     let (record, known) = try cluster.withState { state in
       let record = try state.membership.record(
-        after: action, of: node, table: state.table, lostChunks: state.repair.lostChunks)
+        after: action, of: node, table: state.table, lostChunks: state.repair.lostChunks, isHeld: isHeld)
       return (record, state.membership[node]?.record)
     }
     guard record != known else { return record }

@@ -16,8 +16,10 @@ extension CoordinatorProcess {
 
   func sweepGroups() {
     guard isRunning, !healing.isSweeping else { return }
-    let groups = cluster.withState { $0.table.groups.keys.sorted() }
-    guard case .window(let visit) = healing.sweep.next(now: world.instant, groups: { groups }) else { return }
+    var walk = healing.sweep
+    let next = walk.next(now: world.instant) { cluster.withState { $0.table.groups.keys.sorted() } }
+    healing.sweep = walk
+    guard case .window(let visit) = next else { return }
     healing.isSweeping = true
     compare(visit) { [self] in
       healing.isSweeping = false
@@ -93,8 +95,11 @@ extension CoordinatorProcess {
 
   func sweepStrays() {
     guard isRunning, !healing.isSearching else { return }
-    let nodes = cluster.withState { $0.membership.present.filter(\.isInContact).map(\.id) }
-    let next = healing.strays.next(now: world.instant) { nodes }
+    var walk = healing.strays
+    let next = walk.next(now: world.instant) {
+      cluster.withState { $0.membership.present.filter(\.isInContact).map(\.id) }
+    }
+    healing.strays = walk
     func goOn() {
       healing.isSearching = false
       world.schedule(after: .milliseconds(5)) { [self] in sweepStrays() }

@@ -8,9 +8,10 @@ import DFSMetadata
 extension CoordinatorProcess {
   /// As `NodeRegistrar.change`.
   func decide(_ action: NodeAction, _ node: NodeID) throws {
+    let isHeld = namespace.isHeld
     let (record, known) = try cluster.withState { state in
       let record = try state.membership.record(
-        after: action, of: node, table: state.table, lostChunks: state.repair.lostChunks)
+        after: action, of: node, table: state.table, lostChunks: state.repair.lostChunks, isHeld: isHeld)
       return (record, state.membership[node]?.record)
     }
     guard record != known else { return }
