@@ -10,9 +10,9 @@ extension CoordinatorProcess {
 
   func repairGroups() {
     guard isRunning, world.scenario.planted.isRepairing else { return }
-    let (table, membership) = cluster.withState { ($0.table, $0.membership) }
-    healing.queue.fill(table, membership, now: world.instant)
-    healing.passes = healing.passes.filter { table.unfinished.contains($0.key) }
+    let (table, membership, heirs) = cluster.withState { ($0.table, $0.membership, $0.heirs) }
+    healing.queue.fill(table, membership, heirs: heirs, now: world.instant)
+    healing.passes = healing.passes.filter { table.unfinished.contains($0.key) || heirs[$0.key] != nil }
     startRepairs()
   }
 
@@ -23,7 +23,9 @@ extension CoordinatorProcess {
 
   /// One page of one group.
   private func work(on entry: RepairQueue.Entry) {
-    let (row, membership) = cluster.withState { ($0.table[entry.group], $0.membership) }
+    let (row, membership, heir) = cluster.withState {
+      ($0.table[entry.group], $0.membership, $0.heirs[entry.group])
+    }
     func end(_ pass: ReconcilePass?, _ end: RepairQueue.End) {
       guard isRunning else { return }
       healing.passes[entry.group] = pass
@@ -32,9 +34,8 @@ extension CoordinatorProcess {
       world.schedule(after: .milliseconds(1)) { [self] in startRepairs() }
     }
     guard let row else { return end(nil, .finished) }
-    let targets = ReconcilePass.targets(of: row, membership)
-    guard !targets.isEmpty else { return end(nil, .finished) }
-    var pass = ReconcilePass(row: row, targets: targets, since: namespace.revision)
+    var pass = ReconcilePass(row: row, membership, heir: heir, since: namespace.revision)
+    guard !pass.targets.isEmpty else { return end(nil, .finished) }
     if let known = healing.passes[entry.group], known.stands(for: pass) { pass = known }
     takePage(of: pass, membership) { [self] taken, hasMore in
       guard let taken else { return end(nil, .failed) }
@@ -56,9 +57,8 @@ extension CoordinatorProcess {
   ) {
     var pass = pass
     let row = pass.row
-    gather(row.slots.filter { $0.node != nil }) { slot, done in
-      guard let node = slot.node else { return }
-      let role: GroupInventory.Role = slot.state == .full ? .full : .partial
+    gather(pass.holders.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }) { holder, done in
+      let (node, role) = holder
       guard membership[node]?.isInContact == true else {
         return done((node, .failure(DFSError(.unavailable, "node \(node) is out of contact"))))
       }
@@ -81,7 +81,7 @@ extension CoordinatorProcess {
         world.note("c\(number) gets no answer for group \(row.id): \(pass.flaws.values.sorted())")
         return then(nil, false)
       }
-      decide(pass, inventories, asked, isComplete: inventories.count == row.members.count, then: then)
+      decide(pass, inventories, asked, isComplete: inventories.count == pass.holders.count, then: then)
     }
   }
 
@@ -129,8 +129,7 @@ extension CoordinatorProcess {
   }
 
   private func finish(_ pass: ReconcilePass) throws -> (ReconcilePass?, RepairQueue.End) {
-    let again = ReconcilePass(
-      row: pass.row, targets: pass.targets, since: namespace.revision, missedBefore: pass.missed)
+    let again = pass.again(since: namespace.revision)
     switch world.scenario.planted.verdict(pass) {
     case .wait(let reasons):
       let why = reasons.sorted { $0.key < $1.key }.map { "\($0.key): \($0.value)" }
@@ -175,8 +174,9 @@ extension CoordinatorProcess {
   /// Nodes that are no members and have something of the group; and whether all in contact have answered.
   private func askFormerHolders(of pass: ReconcilePass, then: @escaping ([GroupInventory], Bool) -> Void) {
     let row = pass.row
+    let holders = pass.holders
     let others = cluster.withState { state in
-      state.membership.present.filter { $0.isInContact && !row.members.contains($0.id) }.map(\.id)
+      state.membership.present.filter { $0.isInContact && holders[$0.id] == nil }.map(\.id)
     }
     gather(others) { node, done in
       order(node, timeout: .seconds(5)) {
