@@ -90,13 +90,13 @@ extension CoordinatorProcess {
       policy: policy, membership: membership, rules: configuration.placement,
       isEmpty: { !used.contains($0) })
     let changes = world.scenario.planted.plan(try planner.plan(table, using: &world.random), world)
-    if policy.replicas == 1 {
-      let before = cluster.withState { $0.heirs }
-      let heirs = planner.heirs(table, before: before, using: &world.random)
-      cluster.withState { $0.heirs = heirs }
-    }
     for start in stride(from: 0, to: changes.count, by: Limits.groupsPerChange) {
       try make(Array(changes[start..<min(start + Limits.groupsPerChange, changes.count)]))
+    }
+    if policy.replicas == 1 {
+      let (table, before) = cluster.withState { ($0.table, $0.heirs) }
+      let heirs = planner.heirs(table, before: before, using: &world.random)
+      cluster.withState { $0.heirs = heirs }
     }
     if !changes.isEmpty { world.note("c\(number) planned \(changes.count) groups") }
   }
