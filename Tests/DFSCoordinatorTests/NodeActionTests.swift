@@ -79,6 +79,7 @@ struct NodeActionTests {
   {
     let scene = try scene(4)
     let whole = SlotTable([row(1, [full(2), full(3), full(4)])])
+    @discardableResult
     func removal(_ removal: NodeAction.Removal, isHeld: Bool) throws -> NodeState {
       try scene.membership.record(
         after: .remove(removal), of: node(1), table: whole, lostChunks: 0, isHeld: isHeld
