@@ -98,6 +98,16 @@ import Testing
     }
   }
 
+  @Test func `what an heir was given before it becomes the member is no stray`() async throws {
+    try await run { stage in
+      stage.scene.coordinator.cluster.withState { $0.heirs[stage.group] = stage.former }
+      let result = try await stage.scene.searchStrays()
+      #expect(result.strays == 0 && stage.hasCopy(stage.former))
+      stage.scene.coordinator.cluster.withState { $0.heirs[stage.group] = nil }
+      #expect(try await stage.scene.searchStrays().straysRemoved == 1)
+    }
+  }
+
   @Test func `a node that becomes a member under the removal keeps its copies, or is behind`() async throws {
     for isHeardByTheNode in [true, false] {
       try await run { stage in

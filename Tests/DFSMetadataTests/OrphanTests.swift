@@ -149,6 +149,16 @@ import Testing
     }
   }
 
+  @Test func `a condemned record of the first version is read, and knows no orphans`() throws {
+    let record = CondemnedRecord(kind: .upload, pages: 3, revision: Revision(rawValue: 8))
+    #expect(try CondemnedRecord(stored: [1] + record.encoded.dropFirst()) == record)
+    let orphans = CondemnedRecord.Orphans(
+      group: GroupID(rawValue: 1), chunks: [ChunkID(inode: .root, index: 1)], holders: [NodeID(rawValue: 1)])
+    let list = CondemnedRecord(orphans, revision: Revision(rawValue: 8))
+    #expect(try CondemnedRecord(stored: list.encoded) == list)
+    #expect(throws: DFSError.self) { try CondemnedRecord(stored: [1] + list.encoded.dropFirst()) }
+  }
+
   @Test(arguments: Engine.allCases)
   func `a six-hour upload beside a sweep`(engine: Engine) async throws {
     let cluster = try TestCluster(engine)

@@ -86,8 +86,12 @@ package struct SweepStrays: Job {
   private func list(_ node: NodeID, after: GroupID?) async {
     do {
       let (groups, more) = try await inventories.groups(on: node, after: after)
-      let own = cluster.withState { $0.table.groups(of: node) }
-      walk.state.withLock { $0.listed(groups.filter { !own.contains($0) }, last: groups.last, more: more) }
+      // An heir is given copies before it becomes the member: they are no strays.
+      let foreign = cluster.withState { state in
+        let own = state.table.groups(of: node)
+        return groups.filter { !own.contains($0) && state.heirs[$0] != node }
+      }
+      walk.state.withLock { $0.listed(foreign, last: groups.last, more: more) }
     } catch {
       logger.debug("a node does not tell its groups", metadata: ["node": "\(node)", "error": "\(error)"])
       walk.state.withLock { $0.leaveNode() }
@@ -116,8 +120,8 @@ extension SweepStrays {
   private func deal(
     with node: NodeID, _ group: GroupID, after: ChunkID?
   ) async throws -> (end: ChunkID?, StrayPlan.Findings)? {
-    let known = cluster.withState { $0.table[group] }
-    guard known?.members.contains(node) != true else { return nil }
+    let (known, heir) = cluster.withState { ($0.table[group], $0.heirs[group]) }
+    guard known?.members.contains(node) != true, heir != node else { return nil }
     // At the row's epoch, so that the node refuses transfers that began when it was a member.
     let page = try await inventories.page(
       of: group, at: known?.epoch, on: node, after: after,
@@ -185,7 +189,8 @@ extension SweepStrays {
   ) async throws {
     for (member, chunks) in findings.lacking.sorted(by: { $0.key < $1.key }) {
       try await groups.markBehind(
-        member, [group], because: "node \(node), no member any more, has \(chunks.count) chunks that it lacks")
+        member, [group], because: "node \(node), no member any more, has \(chunks.count) chunks that it lacks"
+      )
     }
     if let first = findings.contradicting.first {
       logger.error(
