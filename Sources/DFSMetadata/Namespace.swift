@@ -16,6 +16,9 @@ package final class Namespace: Sendable {
   package let cluster: ClusterID
   /// Of this leadership: the term was raised in the first transaction of `open`.
   package let epoch: Epoch
+  /// Of the metadata as this leadership found it, and of its own first round.
+  package let startRevision: Revision
+  package let startMark: RoundMark
 
   let store: any OrderedStore
   let clock: ClusterClock
@@ -67,6 +70,8 @@ package final class Namespace: Sendable {
     self.configuration = configuration
     self.cluster = cluster.cluster
     epoch = Epoch(incarnation: cluster.incarnation, term: leadership.mark.term)
+    startRevision = leadership.state.revision
+    startMark = leadership.mark
     self.store = store
     self.clock = clock
     self.memory = memory

@@ -149,6 +149,23 @@ struct MembershipTests {
     try scene.register(node)
   }
 
+  @Test func `a coordinator that went back in time does not catch up with the nodes' memory`() throws {
+    var scene = MembershipScene()
+    scene.authority.startRevision = Revision(rawValue: 90)
+    var node = scene.registration(1)
+    // The number that it has reached since is another change.
+    node.highestEpoch = Epoch(incarnation: 1, term: 5)
+    node.highestRevision = Revision(rawValue: 95)
+    #expect(refusal { try scene.register(node) } == "went_backwards")
+    node.highestRevision = Revision(rawValue: 90)
+    try scene.register(node)
+    // One that was here before has heard of it from this very process.
+    node.highestRevision = Revision(rawValue: 100)
+    try scene.register(node)
+    node.highestRevision = Revision(rawValue: 101)
+    #expect(refusal { try scene.register(node) } == "went_backwards")
+  }
+
   @Test func `a removed node stays removed`() throws {
     var record = ClusterNode(
       id: NodeID(rawValue: 1), store: StoreID(rawValue: 1001), boot: BootID(rawValue: 1),

@@ -42,12 +42,15 @@ extension Membership {
   private func checkMemory(_ registration: Registration, against authority: Authority) throws {
     let (epoch, revision) = (registration.highestEpoch, registration.highestRevision)
     let isSameHistory = epoch.incarnation == authority.epoch.incarnation
-    guard epoch <= authority.epoch, !isSameHistory || revision <= authority.revision else {
+    // What a node has heard before it met this process is at most what the process began with: a revision that
+    // was reached only since is another change of the same number.
+    let own = joined.contains(registration.node) ? authority.revision : authority.startRevision
+    guard epoch <= authority.epoch, !isSameHistory || revision <= own else {
       throw DFSError(
         .failedPrecondition,
         """
         node \(registration.node) has seen epoch \(epoch), revision \(revision); this coordinator is at epoch \
-        \(authority.epoch), revision \(authority.revision): its metadata went back in time; stop it and start it \
+        \(authority.epoch), revision \(own): its metadata went back in time; stop it and start it \
         on its newest directory, or restore, which raises the incarnation
         """, metadata: ["refusal": "went_backwards"])
     }

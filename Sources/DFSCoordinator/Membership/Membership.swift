@@ -47,11 +47,14 @@ package struct Membership: Sendable {
     package var cluster: ClusterID
     package var epoch: Epoch
     package var revision: Revision
+    /// When this coordinator's process opened the metadata; `revision` where that is not known.
+    package var startRevision: Revision
 
-    package init(cluster: ClusterID, epoch: Epoch, revision: Revision) {
+    package init(cluster: ClusterID, epoch: Epoch, revision: Revision, startRevision: Revision? = nil) {
       self.cluster = cluster
       self.epoch = epoch
       self.revision = revision
+      self.startRevision = startRevision ?? revision
     }
   }
 
@@ -60,6 +63,8 @@ package struct Membership: Sendable {
   package internal(set) var members: [NodeID: Member] = [:]
   /// Raised by whatever changes who is reachable, writable or eligible.
   package internal(set) var version: UInt64 = 0
+  /// Nodes that registered with this coordinator's process: only they may have heard of its later revisions.
+  private(set) var joined: Set<NodeID> = []
   /// Nodes whose record here says more than the durable one.
   package internal(set) var unsaved: Set<NodeID> = []
 
@@ -100,6 +105,7 @@ package struct Membership: Sendable {
     _ registration: Registration, record: ClusterNode, now: Instant
   ) -> [Transition] {
     version += 1
+    joined.insert(record.id)
     guard var member = members[record.id] else {
       var member = Member(record: record, lastContact: now)
       member.boot = record.boot

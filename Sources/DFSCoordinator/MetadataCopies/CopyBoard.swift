@@ -30,6 +30,8 @@ package final class CopyBoard: Sendable {
   private struct State: Sendable {
     var wanted: [NodeID] = []
     var entries: [NodeID: Entry] = [:]
+    /// Nodes whose copy was looked at in this process's life: what they have since then is from here.
+    var checked: Set<NodeID> = []
     /// Nodes that had no room, and until when they are not asked again.
     var full: [NodeID: Duration] = [:]
   }
@@ -74,6 +76,22 @@ package final class CopyBoard: Sendable {
   package func isFull(_ node: NodeID) -> Bool {
     let now = namespace.elapsed
     return state.withLock { $0.full[node].map { now < $0 } ?? false }
+  }
+
+  /// Refuses to go on over a copy that is ahead of what this process began with, and that it has not written:
+  /// then this metadata went back in time, and the copy is better.
+  func check(_ mark: RoundMark?, of node: NodeID) throws {
+    let isFirst = state.withLock { !$0.checked.contains(node) }
+    guard let mark, isFirst, mark.round >= namespace.startMark.round else {
+      return state.withLock { _ = $0.checked.insert(node) }
+    }
+    throw DFSError(
+      .failedPrecondition,
+      """
+      node \(node) has a copy of the metadata at round \(mark.round), this coordinator began at \
+      \(namespace.startMark.round): its metadata went back in time; stop it, and start it on its newest directory \
+      or recover it from the datanodes
+      """, metadata: ["refusal": "went_backwards"])
   }
 
   // MARK: Told by senders

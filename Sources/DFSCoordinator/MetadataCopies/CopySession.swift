@@ -47,6 +47,7 @@ struct CopySession {
   private mutating func hold(_ writer: Writer, _ reader: Reader) async throws {
     let feed = copies.namespace.rounds
     try await send(.open(opening), writer, reader)
+    try copies.board.check(mark, of: node)
     while copies.board.isWanted(node) {
       try Task.checkCancellation()
       guard let mark, !isCheckpointDue else {

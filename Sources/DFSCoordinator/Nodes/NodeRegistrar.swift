@@ -25,7 +25,8 @@ package actor NodeRegistrar {
     try claim(registration.node)
     defer { inFlight.remove(registration.node) }
     let authority = Membership.Authority(
-      cluster: namespace.cluster, epoch: namespace.epoch, revision: namespace.revision)
+      cluster: namespace.cluster, epoch: namespace.epoch, revision: namespace.revision,
+      startRevision: namespace.startRevision)
     let newKey = try SecureRandom.bytes(32)
     let (record, known) = try cluster.withState { state in
       let known = state.membership[registration.node]?.record
