@@ -57,7 +57,8 @@ struct StatCommand: AsyncParsableCommand {
     HumanText.table(rows).forEach { Terminal.print($0) }
     shown.forEach(print)
     if attributes.chunkCount > shown.count, attributes.kind == .file, !attributes.isInline {
-      Terminal.print("  … \(attributes.chunkCount - shown.count) more chunks; show them with --chunks")
+      let rest = HumanText.count(attributes.chunkCount - shown.count, "more chunk", "more chunks")
+      Terminal.print("  … \(rest); show them with --chunks")
     }
   }
 

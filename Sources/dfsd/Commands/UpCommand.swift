@@ -72,7 +72,7 @@ struct UpCommand: AsyncParsableCommand {
       [addresses] in
       for node in nodes { _ = await node.joined() }
       try command.announce(address, addresses, directory, settings)
-      return "coordinator at \(address), \(addresses.count) datanodes"
+      return "coordinator at \(address), \(HumanText.count(addresses.count, "datanode", "datanodes"))"
     }
     await loops.shutdown()
     if !json { Terminal.print("stopped; dfsd up --dir \(dir) goes on where this ended") }

@@ -126,7 +126,8 @@ struct StatusReport {
     guard let slowest = whole.max(by: { $0.lagRounds < $1.lagRounds }), slowest.lagRounds > 0 else {
       return "copied to \(nodes), up to date"
     }
-    return "copied to \(nodes), the slowest \(slowest.lagRounds) rounds and \(HumanText.duration(slowest.lag)) behind"
+    return "copied to \(nodes), the slowest \(slowest.lagRounds) \(slowest.lagRounds == 1 ? "round" : "rounds") and "
+      + "\(HumanText.duration(slowest.lag)) behind"
   }
 
   private var deleted: String {
@@ -150,7 +151,9 @@ enum RepairText {
   static func line(_ repair: ClusterStatus.Repair) -> String {
     let done =
       repair.repairedChunks == 0
-      ? "" : "; \(repair.repairedChunks) copies (\(repair.repairedBytes)) made since the coordinator started"
+      ? ""
+      : "; \(repair.repairedChunks) \(repair.repairedChunks == 1 ? "copy" : "copies") (\(repair.repairedBytes)) "
+        + "made since the coordinator started"
     guard repair.groups > 0 || repair.chunksLeft > 0 else { return "nothing to do" + done }
     var text = HumanText.count(repair.groups, "group", "groups")
     text += ", \(repair.chunksLeft) copies (\(repair.bytesLeft)) to make, \(repair.bytesPerSecond)/s"
@@ -162,9 +165,14 @@ enum RepairText {
 /// What a check found, in one line.
 enum CheckText {
   static func findings(_ check: ClusterStatus.Check) -> String {
-    var parts = ["\(check.missingChunks) chunks missing", "\(check.lackedCopies) copies to repair"]
-    parts.append("\(check.orphans) orphans")
-    if check.strays > 0 { parts.append("\(check.strays) strays") }
+    func count(_ number: UInt64, _ one: String, _ many: String) -> String {
+      "\(number) \(number == 1 ? one : many)"
+    }
+    var parts = [
+      count(check.missingChunks, "chunk", "chunks") + " missing",
+      count(check.lackedCopies, "copy", "copies") + " to repair", count(check.orphans, "orphan", "orphans"),
+    ]
+    if check.strays > 0 { parts.append(count(check.strays, "stray", "strays")) }
     if check.skippedGroups > 0 {
       parts.append("\(HumanText.count(check.skippedGroups, "group", "groups")) not looked at, for nodes were away")
     }
