@@ -29,6 +29,29 @@ import Testing
     try await cluster.finish()
   }
 
+  /// A plan is made on what was empty a moment ago; a commit that came between must not be missed.
+  @Test(arguments: Engine.allCases)
+  func `who joins a group that has chunks is not full`(engine: Engine) async throws {
+    let cluster = try TestCluster(engine)
+    try await cluster.form(nodes: 4, groups: 1)
+    let group = try cluster.group(0)
+    let newcomer = try #require(try cluster.namespace.view().nodes().map(\.id).first { !group.members.contains($0) })
+    func join(_ state: SlotState, _ group: PlacementGroup) async throws -> [GroupEpoch] {
+      let slots = Array(group.slots.dropLast()) + [GroupSlot(node: newcomer, state: state)]
+      return try await cluster.namespace.mutate(
+        ChangeGroups(changes: [
+          ChangeGroups.Change(id: group.id, expected: group.epoch, policy: group.policy, slots: slots)
+        ])
+      ).outcome.epochs
+    }
+    _ = try await cluster.upload("/file", chunks: 2, groups: 1)
+    #expect(await code { try await join(.full, try cluster.group(0)) } == .stale)
+    #expect(try cluster.group(0).members == group.members)
+    _ = try await join(.filling, try cluster.group(0))
+    #expect(try cluster.group(0).members.contains(newcomer))
+    try await cluster.finish()
+  }
+
   @Test(arguments: Engine.allCases)
   func `groups change at the epoch the plan was made on, all or none`(engine: Engine) async throws {
     let cluster = try TestCluster(engine)

@@ -39,8 +39,6 @@ package struct MetadataRestore {
   /// Revisions of lost changes must not come again for others: an `if revision` would take one for the other.
   /// So the restored namespace goes on at the next but one multiple of this.
   static let revisionStep: UInt64 = 1_000_000_000
-  /// More than a group's epoch can have risen in the rounds that are lost.
-  static let epochStep: UInt64 = 1_000_000
 
   /// `store` must be empty: else throws `.failedPrecondition`.
   package init(into store: any OrderedStore) throws {
@@ -119,7 +117,7 @@ package struct MetadataRestore {
     let passed = max(revision, seen.revision).rawValue / Self.revisionStep
     state.revision = Revision(rawValue: (passed + 2) * Self.revisionStep)
     var batch = WriteBatch()
-    for group in try raisedGroups(&state.digest) {
+    for group in try raisedGroups(for: cluster.incarnation, &state.digest) {
       batch.put(Keys.group(group.id), GroupRecord(group).encoded)
     }
     // A round of its own, which no coordinator of the lost history has made: no copy can be taken to continue.
@@ -135,12 +133,15 @@ package struct MetadataRestore {
 
   /// Nodes may have promised to refuse transfers below an epoch that only the lost rounds knew: every group goes on
   /// above it.
-  private func raisedGroups(_ digest: inout StateDigest) throws -> [PlacementGroup] {
+  private func raisedGroups(
+    for incarnation: UInt16, _ digest: inout StateDigest
+  ) throws -> [PlacementGroup] {
+    let first = GroupEpoch.first(inIncarnation: incarnation)
     var raised: [PlacementGroup] = []
     try store.scan(KeyRange(prefix: Keys.allGroups)) { key, value in
       let id = GroupID(rawValue: try Keys.number(key, at: 2))
       var group = try GroupRecord(stored: Array(value)).group(id)
-      group.epoch = GroupEpoch(rawValue: group.epoch.rawValue + Self.epochStep)
+      group.epoch = max(first, GroupEpoch(rawValue: group.epoch.rawValue + GroupEpoch.incarnationStep))
       digest -= StateDigest(key: key, value: value)
       digest += StateDigest(key: Array(key), value: GroupRecord(group).encoded)
       raised.append(group)

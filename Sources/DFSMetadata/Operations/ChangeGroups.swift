@@ -95,13 +95,55 @@ extension ChangeGroups {
           .failedPrecondition, "node \(member) is not registered: it can be no member of a group")
       }
     }
-    let epoch = before?.epoch.next ?? GroupEpoch(rawValue: 1)
+    if let before { try checkNewcomers(change, before, in: &transaction) }
+    let epoch = before?.epoch.next ?? .first(inIncarnation: transaction.context.incarnation)
     let group = PlacementGroup(
       id: change.id, epoch: epoch, policy: change.policy, slots: change.slots, missedAt: missedAt)
     // Commits count the holders of their segments again, unless nobody can count less than before.
     if !group.countsAll(of: before) { transaction.membersChanged() }
     try transaction.put(GroupRecord(group), at: Keys.group(change.id))
     return epoch
+  }
+}
+
+extension ChangeGroups {
+  /// Who joins a group that has chunks lacks them, whatever the plan was made on: a commit may have come between.
+  private func checkNewcomers(
+    _ change: Change, _ before: PlacementGroup, in transaction: inout Transaction
+  ) throws {
+    let members = Set(before.members)
+    let full = change.slots.filter { $0.state == .full }.compactMap(\.node)
+    guard let newcomer = full.first(where: { !members.contains($0) }),
+      try transaction.hasChunks(change.id)
+    else { return }
+    throw DFSError(
+      .stale, "group \(change.id) has chunks that node \(newcomer) lacks: it can join only to be filled",
+      metadata: ["group": change.id.description, "node": newcomer.description])
+  }
+}
+
+extension Transaction {
+  /// Whether versions or sealed segments name a chunk of the group, those of this round among them.
+  fileprivate mutating func hasChunks(_ group: GroupID) throws -> Bool {
+    let prefix = Keys.chunks(of: group)
+    if try !changes.first(1, from: prefix, withPrefix: prefix).isEmpty { return true }
+    var isNamed = false
+    try changes.forEachChange { key, old, new in
+      for case .put(let derived, _) in try DerivedIndex.changes(key, from: old, to: new)
+      where derived.starts(with: prefix) { isNamed = true }
+    }
+    return isNamed
+  }
+}
+
+extension GroupEpoch {
+  /// Apart for each incarnation: nodes may have promised to refuse transfers below an epoch that only rounds knew
+  /// which a restore has lost. No group is changed so often in one incarnation.
+  static let incarnationStep: UInt64 = 1 << 32
+
+  /// Of a group that is opened.
+  static func first(inIncarnation incarnation: UInt16) -> GroupEpoch {
+    GroupEpoch(rawValue: (max(1, UInt64(incarnation)) - 1) * incarnationStep + 1)
   }
 }
 
