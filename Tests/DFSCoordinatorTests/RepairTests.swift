@@ -189,6 +189,45 @@ extension CoordinatorScene {
     }
   }
 
+  @Test func `nothing is called lost while a node that may have it does not answer or has not come back`()
+    async throws
+  {
+    try await run(3) { scene, datanodes, nodes in
+      let chunks = try await scene.store("/f", on: nodes, datanodes, chunks: 1)
+      let group = try #require(scene.group(of: chunks[0]))
+      let reference = try #require(try scene.coordinator.namespace.view().reference(of: chunks[0]))
+      var fourth = ScriptedNode(4)
+      fourth.address = nodes[0].address
+      try await fourth.register(at: scene)
+      try datanodes.put(chunks[0], WireChunkReference(reference), on: [fourth])
+      for node in nodes { datanodes.lose(chunks[0], on: node.node) }
+      try await scene.coordinator.service.groups.markBehind(nodes[0].id, [group], because: "a test")
+      let job = scene.repair()
+      // In contact, and silent.
+      datanodes.refuse([4])
+      for _ in 0..<3 {
+        _ = try await job.step()
+        scene.time.pass(.seconds(2))
+      }
+      #expect(scene.unfinished.contains(group))
+      // Not in contact, and not out.
+      datanodes.refuse([])
+      try await scene.pass(12, beating: nodes)
+      #expect(scene.coordinator.cluster.member(fourth.id)?.isInContact == false)
+      for _ in 0..<3 {
+        _ = try await job.step()
+        try await scene.pass(8, beating: nodes)
+      }
+      #expect(scene.unfinished.contains(group))
+      #expect(scene.coordinator.cluster.repairStatus(meanChunk: 0, now: scene.time.now).lostChunks == 0)
+
+      try await scene.pass(4, beating: nodes + [fourth])
+      scene.time.pass(.seconds(5))
+      for _ in 0..<3 { _ = try await job.step() }
+      #expect(!scene.unfinished.contains(group) && datanodes.chunks(on: 1) == Set(chunks))
+    }
+  }
+
   @Test func `a commit beside a membership change`() async throws {
     try await run(3) { scene, datanodes, nodes in
       let two = Array(nodes.prefix(2))

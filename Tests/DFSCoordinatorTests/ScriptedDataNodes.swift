@@ -136,7 +136,8 @@ final class ScriptedDataNodes: Sendable {
       }
     }
     router.handle(DataNodeMethods.listGroups) { [state] request, _ in
-      state.withLockedValue { state in
+      try state.withLockedValue { state in
+        guard !state.refusing.contains(request.node) else { throw DFSError(.unavailable, "refused as asked") }
         var response = WireListGroupsResponse()
         response.groups = state.replicas.filter { $0.key.node == request.node && !$0.value.isEmpty }
           .map(\.key.group).sorted()

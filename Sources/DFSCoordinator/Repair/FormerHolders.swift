@@ -26,18 +26,28 @@ actor FormerHolders {
     self.now = now
   }
 
-  /// Nodes in contact that have something of the group and are not among `members`. Those that do not answer
-  /// are left out.
-  func holders(of group: GroupID, otherThan members: Set<NodeID>, anew: Bool = false) async -> [NodeID] {
+  /// What was found of a group beside its members.
+  struct Found: Sendable {
+    /// Nodes in contact that have something of it.
+    var holders: [NodeID] = []
+    /// Nodes that may have something of it and could not be asked: they do not answer, or have not registered
+    /// with this coordinator yet. One that is out is not waited for.
+    var silent: Set<NodeID> = []
+  }
+
+  /// Asks all nodes but `members` for the group. `anew` trusts no answer from before.
+  func holders(of group: GroupID, otherThan members: Set<NodeID>, anew: Bool = false) async -> Found {
     let time = now()
-    let nodes = cluster.withState { state in
-      state.membership.present.filter { $0.isInContact && !members.contains($0.id) }
+    let others = cluster.withState { state in
+      state.membership.present.filter { !$0.isGone && !members.contains($0.id) }
     }
+    let nodes = others.filter(\.isInContact)
     let unknown = nodes.filter { member in
       guard !anew, let answer = answers[member.id] else { return true }
       return answer.boot != member.record.boot.rawValue || time - answer.at >= Self.lifetime
     }
     let inventories = inventories
+    var found = Found(silent: Set(others.map(\.id)).subtracting(nodes.map(\.id)))
     await withTaskGroup(of: (Member, Set<GroupID>?).self) { tasks in
       var waiting = unknown.makeIterator()
       func add() {
@@ -48,11 +58,16 @@ actor FormerHolders {
       for await (member, groups) in tasks {
         if let groups {
           answers[member.id] = Answer(groups: groups, boot: member.record.boot.rawValue, at: time)
+        } else {
+          found.silent.insert(member.id)
         }
         add()
       }
     }
-    return nodes.map(\.id).filter { answers[$0]?.groups.contains(group) == true }
+    found.holders = nodes.map(\.id).filter { node in
+      !found.silent.contains(node) && answers[node]?.groups.contains(group) == true
+    }
+    return found
   }
 
   private static func groups(on node: NodeID, _ inventories: NodeInventories) async throws -> Set<GroupID> {

@@ -20,7 +20,7 @@ extension GroupReconciler {
     }
     for (group, chunks) in due {
       guard let row = cluster.withState({ $0.table[group] }) else { continue }
-      let others = await formers.holders(of: group, otherThan: Set(row.members), anew: true)
+      let others = await formers.holders(of: group, otherThan: Set(row.members), anew: true).holders
       for chunk in chunks.prefix(Self.chunksAtOnce) where await isHeld(chunk, in: group, by: others) {
         logger.notice("a lost chunk is back", metadata: ["chunk": "\(chunk)", "group": "\(group)"])
         do {

@@ -58,7 +58,7 @@ struct GroupReconciler: Sendable {
         pass.flaw(node, error.message)
       }
     }
-    var isComplete = inventories.count == pass.holders.count
+    var unheard = pass.unheard(but: inventories.map(\.node), membership)
     let asked = pass.targets.filter { node in inventories.contains { $0.node == node } }.sorted()
     guard !asked.isEmpty else {
       throw DFSError(
@@ -68,17 +68,18 @@ struct GroupReconciler: Sendable {
     var plan = try await plan(pass, inventories, asked)
     if !plan.unsourced.isEmpty {
       // What is about to be called lost is asked for anew.
-      let others = await formers.holders(
+      var others = await formers.holders(
         of: row.id, otherThan: Set(pass.holders.keys), anew: !pass.missedBefore.isEmpty)
-      for node in others {
+      for node in others.holders {
         do {
           inventories.append(try await list(row, on: node, as: .former, after: pass.after))
-        } catch { isComplete = false }
+        } catch { others.silent.insert(node) }
       }
-      if !others.isEmpty { plan = try await self.plan(pass, inventories, asked) }
+      if !others.holders.isEmpty { plan = try await self.plan(pass, inventories, asked) }
+      if !plan.unsourced.isEmpty { unheard.silent.formUnion(others.silent) }
     }
     await carryOut(plan, &pass)
-    pass.took(plan, isComplete: isComplete)
+    pass.took(plan, unheard: unheard)
     count(pass, plan)
     return plan.end != nil
   }

@@ -23,11 +23,19 @@ struct ReconcilePass: Sendable {
   private(set) var flaws: [NodeID: String] = [:]
   private(set) var missed: Set<ChunkID> = []
   private(set) var wanted: UInt64 = 0
-  /// Some member could not be asked, so what was not found is not called lost.
-  private(set) var hasAskedAll = true
+  /// Who could not be asked on some page.
+  private(set) var unheard = Unheard()
 
   /// Chunks that are remembered as not found; with more, nobody is called full.
   static let mostMissed = 100_000
+
+  /// Nodes that may have chunks of the group and did not tell.
+  struct Unheard: Sendable, Hashable {
+    /// They may answer at any time.
+    var silent: Set<NodeID> = []
+    /// Members that are out, and keep their slots because nobody else is full.
+    var gone: Set<NodeID> = []
+  }
 
   init(
     row: PlacementGroup, targets: Set<NodeID>, heir: NodeID? = nil, since: Revision,
@@ -80,10 +88,18 @@ struct ReconcilePass: Sendable {
 
   mutating func flaw(_ node: NodeID, _ why: String) { if flaws[node] == nil { flaws[node] = why } }
 
-  /// Takes what a page brought: `isComplete` when every member was asked.
-  mutating func took(_ plan: ReconcilePage.Plan, isComplete: Bool) {
+  /// Whose inventories are lacking when only `answered` have given theirs.
+  func unheard(but answered: some Sequence<NodeID>, _ membership: Membership) -> Unheard {
+    let rest = Set(holders.keys).subtracting(answered)
+    let gone = rest.filter { membership[$0]?.isGone ?? true }
+    return Unheard(silent: rest.subtracting(gone), gone: gone)
+  }
+
+  /// Takes what a page brought, and who could not be asked for it.
+  mutating func took(_ plan: ReconcilePage.Plan, unheard: Unheard) {
     wanted += UInt64(plan.wanted)
-    hasAskedAll = hasAskedAll && isComplete
+    self.unheard.silent.formUnion(unheard.silent)
+    self.unheard.gone.formUnion(unheard.gone)
     missed.formUnion(plan.unsourced.prefix(max(0, Self.mostMissed + 1 - missed.count)))
     after = plan.end
   }
@@ -104,7 +120,10 @@ struct ReconcilePass: Sendable {
       guard count <= Self.mostMissed else {
         return waiting("more than \(Self.mostMissed) chunks are nowhere to be found")
       }
-      guard hasAskedAll else { return waiting("\(count) chunks are missing and a member can not be asked") }
+      let absent = unheard.silent.union(unheard.gone)
+      guard absent.isEmpty else {
+        return waiting("\(count) chunks are missing, and nodes \(absent.names) can not be asked for them")
+      }
       guard missed.isSubset(of: missedBefore) else { return .lookAgain }
     }
     let able = targets.filter { flaws[$0] == nil }
@@ -131,4 +150,8 @@ struct ReconcilePass: Sendable {
     return ChangeGroups.Change(
       id: row.id, expected: row.epoch, policy: row.policy, slots: slots, unlessMissedSince: since)
   }
+}
+
+extension Set<NodeID> {
+  fileprivate var names: String { sorted().map(\.description).joined(separator: ", ") }
 }

@@ -81,29 +81,32 @@ extension CoordinatorProcess {
         world.note("c\(number) gets no answer for group \(row.id): \(pass.flaws.values.sorted())")
         return then(nil, false)
       }
-      decide(pass, inventories, asked, isComplete: inventories.count == pass.holders.count, then: then)
+      let unheard = pass.unheard(but: inventories.map(\.node), membership)
+      decide(pass, inventories, asked, unheard, then: then)
     }
   }
 
   private func decide(
-    _ pass: ReconcilePass, _ inventories: [GroupInventory], _ asked: [NodeID], isComplete: Bool,
-    then: @escaping (ReconcilePass?, _ hasMore: Bool) -> Void
+    _ pass: ReconcilePass, _ inventories: [GroupInventory], _ asked: [NodeID],
+    _ unheard: ReconcilePass.Unheard, then: @escaping (ReconcilePass?, _ hasMore: Bool) -> Void
   ) {
     var pass = pass
     guard let plan = plan(pass, inventories, asked) else { return then(nil, false) }
     guard !plan.unsourced.isEmpty else {
       return carryOut(plan, pass) { [self] flaws in
         for (node, why) in flaws { pass.flaw(node, why) }
-        pass.took(plan, isComplete: isComplete)
+        pass.took(plan, unheard: unheard)
         if isRunning { then(pass, plan.end != nil) }
       }
     }
-    askFormerHolders(of: pass) { [self] others, isComplete2 in
+    askFormerHolders(of: pass) { [self] others, silent in
       guard isRunning else { return }
       guard let plan = self.plan(pass, inventories + others, asked) else { return then(nil, false) }
+      var unheard = unheard
+      if !plan.unsourced.isEmpty { unheard.silent.formUnion(silent) }
       carryOut(plan, pass) { [self] flaws in
         for (node, why) in flaws { pass.flaw(node, why) }
-        pass.took(plan, isComplete: isComplete && isComplete2)
+        pass.took(plan, unheard: unheard)
         if isRunning { then(pass, plan.end != nil) }
       }
     }
@@ -171,26 +174,30 @@ extension CoordinatorProcess {
     }
   }
 
-  /// Nodes that are no members and have something of the group; and whether all in contact have answered.
-  private func askFormerHolders(of pass: ReconcilePass, then: @escaping ([GroupInventory], Bool) -> Void) {
+  /// Nodes that are no members and have something of the group; and those that may have and do not answer.
+  private func askFormerHolders(
+    of pass: ReconcilePass, then: @escaping ([GroupInventory], Set<NodeID>) -> Void
+  ) {
     let row = pass.row
     let holders = pass.holders
     let others = cluster.withState { state in
-      state.membership.present.filter { $0.isInContact && holders[$0.id] == nil }.map(\.id)
+      state.membership.present.filter { !$0.isGone && holders[$0.id] == nil }
     }
-    gather(others) { node, done in
+    let absent = others.filter { !$0.isInContact }.map(\.id)
+    gather(others.filter(\.isInContact).map(\.id)) { node, done in
       order(node, timeout: .seconds(5)) {
         $0.disk.groupsWithChunks.contains(row.id)
       } then: {
         (result: Result<Bool, DFSError>) in
-        done((try? result.get()) == true ? node : nil)
+        done((node, try? result.get()))
       }
-    } then: { [self] (holders: [NodeID?]) in
-      gather(holders.compactMap { $0 }) { node, done in
-        list(row, on: node, as: .former, after: pass.after) { done($0) }
-      } then: { (answers: [Result<GroupInventory, DFSError>]) in
-        let inventories = answers.compactMap { try? $0.get() }
-        then(inventories, inventories.count == answers.count)
+    } then: { [self] (answers: [(NodeID, Bool?)]) in
+      let silent = Set(answers.filter { $0.1 == nil }.map(\.0)).union(absent)
+      gather(answers.filter { $0.1 == true }.map(\.0)) { node, done in
+        list(row, on: node, as: .former, after: pass.after) { done((node, $0)) }
+      } then: { (answers: [(NodeID, Result<GroupInventory, DFSError>)]) in
+        let inventories = answers.compactMap { try? $0.1.get() }
+        then(inventories, silent.union(Set(answers.map(\.0)).subtracting(inventories.map(\.node))))
       }
     }
   }
