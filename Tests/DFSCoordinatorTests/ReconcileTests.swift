@@ -151,6 +151,32 @@ import Testing
     #expect(pass.stands(for: ReconcilePass(row: row, targets: [node(2), node(3)], since: .zero)))
   }
 
+  @Test func `nobody is promoted while a member was not asked, unless that is out`() throws {
+    var scene = MembershipScene()
+    for number in 1...4 { try scene.register(scene.registration(UInt64(number))) }
+    _ = try scene.pass(12, beating: [2, 3, 4])
+    func verdict(answered: [UInt64]) -> ReconcilePass.Verdict {
+      var pass = ReconcilePass(row: row([.full, .full, .behind]), targets: [node(3)], since: .zero)
+      let unheard = pass.unheard(but: answered.map(node), scene.membership)
+      pass.took(ReconcilePage.Plan(end: chunk(1), wanted: 1), unheard: unheard)
+      pass.took(ReconcilePage.Plan(end: nil, wanted: 1), unheard: .init())
+      return pass.verdict
+    }
+    #expect(verdict(answered: [1, 2, 3]) == .promote([node(3)], lost: []))
+    guard case .wait(let reasons) = verdict(answered: [2, 3]) else {
+      Issue.record("node 1 may have a chunk that is not sealed yet")
+      return
+    }
+    #expect(reasons[node(3)]?.contains("\(node(1))") == true)
+    _ = try scene.pass(60, beating: [2, 3, 4])
+    #expect(scene.life(1) == .out)
+    #expect(verdict(answered: [2, 3]) == .promote([node(3)], lost: []))
+    guard case .wait = verdict(answered: [3]) else {
+      Issue.record("node 2 is there and did not answer")
+      return
+    }
+  }
+
   @Test func `what is nowhere is looked for twice, and by asking everybody`() throws {
     let targets: Set<NodeID> = [node(2)]
     func pass(before: Set<ChunkID>, unheard: ReconcilePass.Unheard = .init()) -> ReconcilePass {

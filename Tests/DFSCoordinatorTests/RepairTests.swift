@@ -373,6 +373,32 @@ extension CoordinatorScene {
     }
   }
 
+  @Test func `after a restart a member that registers first is not made full by its own word`() async throws {
+    let datanodes = ScriptedDataNodes()
+    try await datanodes.serve { address in
+      let store = MemoryStore()
+      try await CoordinatorScene.run(store: store) { scene in
+        let nodes = try await scene.join(3, address: address)
+        let chunks = try await scene.store("/f", on: nodes, datanodes, chunks: 1)
+        let group = try #require(scene.group(of: chunks[0]))
+        try await scene.coordinator.service.groups.markBehind(nodes[2].id, [group], because: "a test")
+      }
+      try await CoordinatorScene.run(store: store) { scene in
+        var third = ScriptedNode(3)
+        third.address = address
+        try await third.register(at: scene)
+        try await third.beat(at: scene)
+        let job = scene.repair()
+        _ = try await job.step()
+        #expect(!scene.unfinished.isEmpty, "nodes 1 and 2 may have what it lacks")
+        _ = try await scene.join(3, address: address)
+        scene.time.pass(.seconds(5))
+        _ = try await job.step()
+        #expect(scene.unfinished.isEmpty)
+      }
+    }
+  }
+
   @Test func `a restarted coordinator goes on with repair`() async throws {
     let datanodes = ScriptedDataNodes()
     try await datanodes.serve { address in

@@ -6,7 +6,8 @@ import DFSMetadata
 ///
 /// A pass begins with a revision and the row's epoch. When it comes to its end without a flaw for a member,
 /// that member has every living chunk that was sealed before that revision, and `ChangeGroups` refuses to
-/// make it full if it missed or lost one since, or if the row is another one.
+/// make it full if it missed or lost one since, or if the row is another one. What is not sealed yet only the
+/// members know, so all that are not out must have been asked.
 struct ReconcilePass: Sendable {
   let row: PlacementGroup
   /// Members that are to become full; or the heir alone.
@@ -125,6 +126,11 @@ struct ReconcilePass: Sendable {
         return waiting("\(count) chunks are missing, and nodes \(absent.names) can not be asked for them")
       }
       guard missed.isSubset(of: missedBefore) else { return .lookAgain }
+    }
+    // What a silent member has of uploads under way is in nobody's metadata yet. A target that lacks it and is
+    // called full would be counted by the receipt of the copy that it lost.
+    guard unheard.silent.isEmpty else {
+      return waiting("nodes \(unheard.silent.names) can not be asked what they have of uploads under way")
     }
     let able = targets.filter { flaws[$0] == nil }
     guard !able.isEmpty else { return .wait(flaws) }
