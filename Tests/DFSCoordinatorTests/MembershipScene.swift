@@ -31,11 +31,13 @@ struct MembershipScene {
   }
 
   @discardableResult
-  mutating func heartbeat(_ node: UInt64, boot: UInt64 = 1, isStopping: Bool = false) throws -> [Transition] {
+  mutating func heartbeat(
+    _ node: UInt64, boot: UInt64 = 1, chunks: UInt64 = 0, isStopping: Bool = false
+  ) throws -> [Transition] {
     try membership.heartbeat(
       NodeReport(
         node: NodeID(rawValue: node), boot: BootID(rawValue: boot), capacity: .gib(10), free: .gib(5),
-        isStopping: isStopping), now: now)
+        chunks: chunks, isStopping: isStopping), now: now)
   }
 
   /// Moves the clock second by second, the given nodes in contact.

@@ -24,10 +24,10 @@ struct NodeActionTests {
   @discardableResult
   private func act(
     _ action: NodeAction, on number: UInt64, in scene: inout MembershipScene, table: SlotTable = SlotTable(),
-    lost: UInt64 = 0
+    losses: KnownLosses = .none
   ) throws -> ClusterNode {
     let record = try scene.membership.record(
-      after: action, of: node(number), table: table, lostChunks: lost)
+      after: action, of: node(number), table: table, losses: losses)
     _ = scene.membership.decided(record)
     return record
   }
@@ -64,7 +64,17 @@ struct NodeActionTests {
     let filling = SlotTable([row(1, [full(2), full(3), GroupSlot(node: node(4), state: .filling)])])
     #expect(refusal { try act(.remove(.ifSafe), on: 1, in: &scene, table: filling) } == "last_copies")
     let whole = SlotTable([row(1, [full(2), full(3), full(4)])])
-    #expect(refusal { try act(.remove(.ifSafe), on: 1, in: &scene, table: whole, lost: 1) } == "last_copies")
+    var book = RepairBook()
+    book.lost([ChunkID(inode: InodeID(rawValue: 9), index: 0)], of: GroupID(rawValue: 1))
+    var check = CheckResult(number: 1, startedAt: scene.now, endedAt: scene.now)
+    let lost = KnownLosses(repair: book, check: check)
+    check.missing = 1
+    let missing = KnownLosses(repair: RepairBook(), check: check)
+    for losses in [lost, missing] {
+      let refusal = refusal { try act(.remove(.ifSafe), on: 1, in: &scene, table: whole, losses: losses) }
+      #expect(refusal == "last_copies")
+    }
+    try scene.heartbeat(1)
     #expect(try act(.remove(.ifSafe), on: 1, in: &scene, table: whole).state == .removed)
     #expect(try act(.remove(.ifSafe), on: 1, in: &scene, table: whole).state == .removed, "again")
     #expect(throws: DFSError.self) { try act(.activate, on: 1, in: &scene) }
@@ -77,17 +87,41 @@ struct NodeActionTests {
   @Test func `after a restore no removal is safe until the namespace is released, for full may mean was full`()
     throws
   {
-    let scene = try scene(4)
+    var scene = try scene(4)
+    try scene.heartbeat(1)
     let whole = SlotTable([row(1, [full(2), full(3), full(4)])])
     @discardableResult
     func removal(_ removal: NodeAction.Removal, isHeld: Bool) throws -> NodeState {
       try scene.membership.record(
-        after: .remove(removal), of: node(1), table: whole, lostChunks: 0, isHeld: isHeld
+        after: .remove(removal), of: node(1), table: whole, losses: .none, isHeld: isHeld
       ).state
     }
     #expect(refusal { try removal(.ifSafe, isHeld: true) } == "held")
     #expect(try removal(.forced, isHeld: true) == .removed)
     #expect(try removal(.ifSafe, isHeld: false) == .removed)
+  }
+
+  @Test func `a node that has chunks or is silent is removed only after a check of all groups`() throws {
+    var scene = try scene(4)
+    let whole = SlotTable([row(1, [full(2), full(3), full(4)])])
+    func remove(_ check: CheckResult?) -> String? {
+      let losses = KnownLosses(repair: RepairBook(), check: check)
+      return refusal {
+        _ = try scene.membership.record(
+          after: .remove(.ifSafe), of: node(1), table: whole, losses: losses)
+      }
+    }
+    var check = CheckResult(number: 1, startedAt: scene.now, endedAt: scene.now)
+    #expect(remove(nil) == "unchecked", "it has not said what it has")
+    #expect(remove(check) == nil)
+    check.skippedGroups = 1
+    #expect(remove(check) == "unchecked")
+    try scene.heartbeat(1, chunks: 5)
+    #expect(remove(nil) == "unchecked")
+    try scene.heartbeat(1, chunks: 0)
+    #expect(remove(nil) == nil)
+    _ = try scene.pass(12, beating: [2, 3, 4])
+    #expect(remove(nil) == "unchecked", "silent, so nobody knows")
   }
 
   @Test func `many bad replicas in a short time make a node suspect until a person activates it`() throws {
@@ -197,4 +231,9 @@ struct NodeActionTests {
     #expect(forecast([2, 3]).reason.contains("too few nodes for a write"))
     #expect(forecast([]).canStop)
   }
+}
+
+extension KnownLosses {
+  /// Of a coordinator that knows of none and has not checked.
+  static let none = KnownLosses(repair: RepairBook(), check: nil)
 }

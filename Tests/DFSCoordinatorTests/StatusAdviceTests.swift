@@ -37,7 +37,7 @@ struct StatusAdviceTests {
 
   private func decide(_ action: NodeAction, _ number: UInt64, _ scene: inout MembershipScene) throws {
     let record = try scene.membership.record(
-      after: action, of: node(number), table: SlotTable(), lostChunks: 0)
+      after: action, of: node(number), table: SlotTable(), losses: .none)
     _ = scene.membership.decided(record)
   }
 

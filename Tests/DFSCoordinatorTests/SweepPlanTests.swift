@@ -175,6 +175,31 @@ import Testing
     if case .window(let visit) = walk.next(now: start + time, groups: { groups }) { visit } else { nil }
   }
 
+  @Test func `the first check can be hurried, once`() {
+    var walk = SweepWalk(period: .seconds(86_400), startedAt: start)
+    guard case .wait = walk.next(now: start, groups: { groups }) else {
+      Issue.record("the nodes have time to come back")
+      return
+    }
+    walk.hurryFirst()
+    for number in 1...groups.count {
+      guard let visit = visit(&walk, at: .zero) else {
+        Issue.record("somebody waits for it")
+        return
+      }
+      #expect(walk.pause == .zero && visit.group == groups[number - 1])
+      walk.hurryFirst()
+      #expect(self.visit(&walk, at: .zero) == visit, "it does not begin anew")
+      walk.swept(visit, to: nil, SweepPlan.Findings(), now: start)
+    }
+    #expect(walk.last?.isClean == true)
+    walk.hurryFirst()
+    guard case .wait = walk.next(now: start, groups: { groups }) else {
+      Issue.record("there was a check")
+      return
+    }
+  }
+
   @Test func `a pass takes each group window by window, begins when due and is begun again by a person`() {
     var walk = SweepWalk(period: .seconds(86_400), startedAt: start)
     #expect(visit(&walk, at: .seconds(599)) == nil)

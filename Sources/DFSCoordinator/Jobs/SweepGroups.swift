@@ -12,11 +12,14 @@ import Synchronization
 /// behind, a chunk that nobody has is counted and named.
 ///
 /// A step compares one window of at most 10,000 ids of one group. While the namespace is held the check only
-/// looks. `run` begins a new check that goes through without pauses.
+/// looks. `run` begins a new check that goes through without pauses. So does a node that was drained while no
+/// check has ended yet, for it can be removed only after one.
 package struct SweepGroups: Job {
   package let name = "sweep_groups"
   package let what = "Compares what the nodes have of each group with what the metadata knows."
   private static let page = NodeInventories.largestPage
+  /// How long nobody notices before the first check that it is asked for.
+  private static let lookEvery = Duration.seconds(2)
 
   private final class Walk: Sendable {
     let state: Mutex<SweepWalk>
@@ -56,12 +59,15 @@ package struct SweepGroups: Job {
   package func beginPass() { walk.state.withLock { $0.hurry() } }
 
   package func step() async throws -> Pace {
+    let isAwaited = cluster.withState { $0.hasDrainedNode }
     let next = told { walk in
-      walk.next(now: now()) { cluster.withState { $0.table.groups.keys.sorted() } }
+      if isAwaited { walk.hurryFirst() }
+      return walk.next(now: now()) { cluster.withState { $0.table.groups.keys.sorted() } }
     }
     guard case .window(let visit) = next else {
-      if case .wait(let pause) = next { return .after(pause) }
-      return .atOnce
+      guard case .wait(let pause) = next else { return .atOnce }
+      let hasEnded = walk.state.withLock { $0.last != nil }
+      return .after(hasEnded ? pause : min(pause, Self.lookEvery))
     }
     await compare(visit)
     let pause = walk.state.withLock { $0.pause }
@@ -159,6 +165,16 @@ package struct SweepGroups: Job {
     }
     guard !findings.orphans.isEmpty, !namespace.isHeld else { return }
     try await namespace.condemn(findings.orphans, of: group, holders: findings.holders, logger)
+  }
+}
+
+extension Cluster.State {
+  /// A node that drains has given all its slots away, and nobody has anything to catch up with.
+  package var hasDrainedNode: Bool {
+    table.unfinished.isEmpty
+      && membership.members.values.contains {
+        $0.record.state == .draining && table.slotCount(of: $0.id) == 0
+      }
   }
 }
 

@@ -19,16 +19,33 @@ package enum NodeAction: Sendable, Hashable {
   }
 }
 
+/// What is known, in this coordinator's life, of living chunks that no member of their group has.
+package struct KnownLosses: Sendable, Hashable {
+  /// How many are missing, as repair or the last check has found it.
+  package var chunks: UInt64
+  /// A check that compared all groups has ended and missed nothing: what was lost since, `chunks` counts.
+  package var isChecked: Bool
+
+  package init(repair: RepairBook, check: CheckResult?) {
+    chunks = max(repair.lostChunks, check?.missing ?? 0)
+    isChecked = check?.isClean ?? false
+  }
+}
+
+extension Cluster.State {
+  package var losses: KnownLosses { KnownLosses(repair: repair, check: checks.last) }
+}
+
 extension Membership {
   /// The record that `action` would give the node: to be made durable, then told to `decided`. Throws
   /// `.notFound` for an unknown node, `.failedPrecondition` with advice for what can not be done now. Asking for
   /// what is already so gives the record as it is.
   ///
-  /// `lostChunks` is how many living chunks no member of their groups has, as repair knows it. While the
-  /// namespace is held after a restore nothing is safe: who the restored table calls full may have lost chunks
-  /// in the rounds that are lost, until a check has compared them.
+  /// `losses` is what a removal that must be safe asks for. While the namespace is held after a restore nothing
+  /// is safe: who the restored table calls full may have lost chunks in the rounds that are lost, until a check
+  /// has compared them.
   package func record(
-    after action: NodeAction, of node: NodeID, table: SlotTable, lostChunks: UInt64, isHeld: Bool = false
+    after action: NodeAction, of node: NodeID, table: SlotTable, losses: KnownLosses, isHeld: Bool = false
   ) throws -> ClusterNode {
     guard let member = members[node] else {
       throw DFSError(.notFound, "there is no node \(node); see `dfsd admin nodes`")
@@ -66,7 +83,7 @@ extension Membership {
             `dfsd admin release`, before node \(node) is removed; --force removes it all the same
             """, metadata: ["refusal": "held"])
         }
-        try refuseUnsafeRemoval(of: member, table: table, lostChunks: lostChunks)
+        try refuseUnsafeRemoval(of: member, table: table, losses: losses)
       }
       record.state = .removed
     }
@@ -78,7 +95,7 @@ extension Membership {
     throw DFSError(.failedPrecondition, "node \(record.id) is out of contact: \(why)")
   }
 
-  private func refuseUnsafeRemoval(of member: Member, table: SlotTable, lostChunks: UInt64) throws {
+  private func refuseUnsafeRemoval(of member: Member, table: SlotTable, losses: KnownLosses) throws {
     let node = member.id
     let slots = table.slotCount(of: node)
     guard slots == 0 else {
@@ -95,13 +112,24 @@ extension Membership {
     let unfinished = table.groups.values.count { row in
       row.slots.contains { $0.state == .filling } || !row.slots.contains { $0.state == .full }
     }
-    guard unfinished == 0, lostChunks == 0 else {
+    guard unfinished == 0, losses.chunks == 0 else {
       throw DFSError(
         .failedPrecondition,
         """
         node \(node) may have the last copies of some chunks: \(unfinished) groups are still being filled and \
-        \(lostChunks) chunks are missing elsewhere; wait for repair, or --force
+        \(losses.chunks) chunks are missing elsewhere; wait for repair, look again by \
+        `dfsd admin fsck --wait`, or --force
         """, metadata: ["refusal": "last_copies"])
+    }
+    // What a coordinator before this one has found missing, it has forgotten.
+    let isEmpty = member.isInContact && member.report?.chunks == 0
+    guard isEmpty || losses.isChecked else {
+      throw DFSError(
+        .failedPrecondition,
+        """
+        node \(node) may have the last copies of some chunks: no check has compared all groups since the \
+        coordinator started; `dfsd admin fsck --wait` does, or --force
+        """, metadata: ["refusal": "unchecked"])
     }
   }
 

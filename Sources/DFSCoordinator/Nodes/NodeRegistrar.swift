@@ -67,7 +67,7 @@ package actor NodeRegistrar {
     let isHeld = namespace.isHeld
     let (record, known) = try cluster.withState { state in
       let record = try state.membership.record(
-        after: action, of: node, table: state.table, lostChunks: state.repair.lostChunks, isHeld: isHeld)
+        after: action, of: node, table: state.table, losses: state.losses, isHeld: isHeld)
       return (record, state.membership[node]?.record)
     }
     guard record != known else { return record }

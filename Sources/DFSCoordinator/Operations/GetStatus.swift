@@ -23,7 +23,7 @@ extension CoordinatorService {
     response.tell(repair)
     let advice = StatusAdvice(
       policy: configuration.policy, health: health, isHeld: namespace.isHeld,
-      lostChunks: max(repair.lostChunks, check?.missing ?? 0),
+      lostChunks: cluster.withState { $0.losses.chunks },
       pausedJobs: pausedJobs)
     response.actions = advice.actions
     response.warnings = advice.warnings

@@ -68,7 +68,6 @@ extension NodeReport.Scrub {
 extension Cluster.State {
   /// Whether the node could be removed now without force.
   func canDoWithout(_ node: NodeID) -> Bool {
-    let lost = repair.lostChunks
-    return (try? membership.record(after: .remove(.ifSafe), of: node, table: table, lostChunks: lost)) != nil
+    (try? membership.record(after: .remove(.ifSafe), of: node, table: table, losses: losses)) != nil
   }
 }

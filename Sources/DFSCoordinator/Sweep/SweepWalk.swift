@@ -84,6 +84,9 @@ package struct SweepWalk: Sendable {
   /// Begins a new pass with the next step, and goes through it without pauses.
   package mutating func hurry() { isWanted = true }
 
+  /// Hurries the first check, unless one is under way without pauses or has ended.
+  package mutating func hurryFirst() { if last == nil, pass?.isHurried != true { hurry() } }
+
   /// What to do now. `groups` gives all groups in order of id; it is asked at the beginning of a pass only.
   package mutating func next(now: Instant, groups: () -> [GroupID]) -> Next {
     if isWanted || (pass == nil && now >= nextPass) {

@@ -11,7 +11,8 @@ extension CoordinatorProcess {
     let isHeld = namespace.isHeld
     let (record, known) = try cluster.withState { state in
       let record = try state.membership.record(
-        after: action, of: node, table: state.table, lostChunks: state.repair.lostChunks, isHeld: isHeld)
+        after: action, of: node, table: state.table,
+        losses: KnownLosses(repair: state.repair, check: healing.sweep.last), isHeld: isHeld)
       return (record, state.membership[node]?.record)
     }
     guard record != known else { return }
