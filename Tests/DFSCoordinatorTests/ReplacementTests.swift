@@ -140,6 +140,30 @@ struct ReplacementTests {
     #expect(try scene.plan(replicas: 1).isEmpty)
   }
 
+  @Test func `a suspect node whose only replicas are behind is drained by heirs`() throws {
+    var scene = try scene(4, replicas: 1)
+    scene.rules.movesAtOnce = 1000
+    scene.leaving = [node(2): .draining]
+    var membership = MembershipScene()
+    for number in 1...4 { try membership.register(membership.registration(UInt64(number))) }
+    #expect(try membership.foundBad(1000, of: 2))
+    let rows = scene.groups(1).filter { $0.members == [node(2)] }
+    for row in rows {
+      scene.table.apply(
+        PlacementGroup(
+          id: row.id, epoch: row.epoch.next, policy: row.policy,
+          slots: [GroupSlot(node: node(2), state: .behind)]))
+    }
+    let heirs = try scene.heirs(before: [:])
+    #expect(Set(heirs.keys) == Set(rows.map(\.id)) && !rows.isEmpty)
+    // Nobody is to be repaired, so the heir's turn has come.
+    for row in rows {
+      let row = try #require(scene.table[row.id])
+      let pass = ReconcilePass(row: row, membership.membership, heir: heirs[row.id], since: .zero)
+      #expect(pass.heir == heirs[row.id] && pass.heir != nil)
+    }
+  }
+
   @Test func `the only replicas of a node that drains get heirs, a bounded number, spread and kept`() throws {
     var scene = try scene(4, replicas: 1)
     scene.rules.movesAtOnce = 12

@@ -100,13 +100,15 @@ package struct GroupPlanner: Sendable {
   }
 
   /// Who is to take over the groups of one replica that a draining node has: those that were chosen before,
-  /// where they still can, and others up to `movesAtOnce`.
+  /// where they still can, and others up to `movesAtOnce`. A group whose only member is behind has one too: a
+  /// suspect node is given nothing any more, so it never becomes full again.
   package func heirs(
     _ table: SlotTable, before: [GroupID: NodeID], using random: inout some RandomNumberGenerator
   ) -> [GroupID: NodeID] {
     guard replicas == 1, leaving.values.contains(.draining) else { return [:] }
     let rows = table.groups(replicas: 1).compactMap { table[$0] }.filter { row in
-      guard let slot = row.slots.first, slot.state == .full, let node = slot.node else { return false }
+      guard let slot = row.slots.first, slot.state == .full || slot.state == .behind, let node = slot.node
+      else { return false }
       return leaving[node] == .draining && inContact.contains(node) && !isEmpty(row.id)
     }
     let able = Set(candidates.map(\.node))
