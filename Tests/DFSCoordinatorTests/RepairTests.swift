@@ -317,6 +317,31 @@ extension CoordinatorScene {
     }
   }
 
+  @Test func `once a member is full again, reports of what it has are news, but for what nobody has`()
+    async throws
+  {
+    try await run(3) { scene, datanodes, nodes in
+      let chunks = try await scene.store("/f", on: nodes, datanodes, chunks: 1)
+      let group = try #require(scene.group(of: chunks[0]))
+      let bad = ReplicaReport(chunk: chunks[0], group: group, node: nodes[1].id, fault: .corrupt)
+      let reports = scene.coordinator.service.reports
+      // It has the chunk when it is looked for, so nothing is copied.
+      #expect(reports.confirm(bad) && !reports.confirm(bad) && reports.add([bad]).isEmpty)
+      try await scene.coordinator.service.groups.markBehind(nodes[1].id, [group], because: "a test")
+      _ = try await scene.repair().step()
+      #expect(scene.unfinished.isEmpty && datanodes.copies.isEmpty)
+      #expect(reports.add([bad]) == [bad])
+
+      #expect(reports.confirm(bad))
+      reports.forget(group, on: [nodes[0].id], lost: [])
+      reports.forget(GroupID(rawValue: group.rawValue + 1), on: [nodes[1].id], lost: [])
+      reports.forget(group, on: [nodes[1].id], lost: chunks)
+      #expect(reports.add([bad]).isEmpty, "another member, another group, a chunk that nobody has")
+      reports.forget(group, on: [nodes[1].id], lost: [])
+      #expect(reports.add([bad]) == [bad])
+    }
+  }
+
   @Test func `a node is drained without a moment of fewer than two full copies, and can be removed then`()
     async throws
   {

@@ -76,12 +76,13 @@ package struct VerifyReports: Job {
       guard try await isDamage(report, error) else {
         return logger.info("reported replica need not be there", metadata: facts)
       }
+      // Marked first: a report is known only when something follows from it.
+      try await groups.markBehind(report.node, [report.group], because: "a bad replica of \(report.chunk)")
       if reports.confirm(report) {
         Counter(label: MetricNames.coordinatorBadReplicasTotal).increment()
         logger.warning("bad replica", metadata: facts)
         if cluster.foundBad(1, of: report.node, now: now()) { logger.suspect(report.node) }
       }
-      try await groups.markBehind(report.node, [report.group], because: "a bad replica of \(report.chunk)")
     } catch {
       // Told again by the next reader, and found by the sweep.
       logger.warning(

@@ -53,7 +53,7 @@ package final class ReplicaReports: Sendable {
   }
   private struct State {
     var waiting: OrderedDictionary<Replica, ReplicaReport> = [:]
-    var confirmed: OrderedSet<Replica> = []
+    var confirmed: OrderedDictionary<Replica, GroupID> = [:]
   }
   private let state = Mutex(State())
 
@@ -65,7 +65,7 @@ package final class ReplicaReports: Sendable {
     state.withLock { state in
       reports.filter { report in
         let replica = Replica(chunk: report.chunk, node: report.node)
-        guard !state.confirmed.contains(replica), state.waiting[replica] == nil else { return false }
+        guard state.confirmed[replica] == nil, state.waiting[replica] == nil else { return false }
         guard state.waiting.count < Self.mostWaiting else { return false }
         state.waiting[replica] = report
         return true
@@ -86,7 +86,7 @@ package final class ReplicaReports: Sendable {
     state.withLock { state in
       let replica = Replica(chunk: report.chunk, node: report.node)
       state.waiting.removeValue(forKey: replica)
-      guard state.confirmed.append(replica).inserted else { return false }
+      guard state.confirmed.updateValue(report.group, forKey: replica) == nil else { return false }
       if state.confirmed.count > Self.mostRemembered { state.confirmed.removeFirst() }
       return true
     }
@@ -94,7 +94,18 @@ package final class ReplicaReports: Sendable {
 
   /// The replica was made anew: the next report of it is news.
   package func forget(_ chunk: ChunkID, on node: NodeID) {
-    state.withLock { _ = $0.confirmed.remove(Replica(chunk: chunk, node: node)) }
+    state.withLock { _ = $0.confirmed.removeValue(forKey: Replica(chunk: chunk, node: node)) }
+  }
+
+  /// Members were made full: the next report of what they have of the group is news. What was told of `lost`
+  /// chunks, which nobody has, stays known: nothing can be done about them again and again.
+  package func forget(_ group: GroupID, on nodes: some Sequence<NodeID>, lost: some Sequence<ChunkID>) {
+    let (nodes, lost) = (Set(nodes), Set(lost))
+    state.withLock { state in
+      state.confirmed.removeAll { replica, of in
+        of == group && nodes.contains(replica.node) && !lost.contains(replica.chunk)
+      }
+    }
   }
 
   package var waitingCount: Int { state.withLock { $0.waiting.count } }

@@ -54,14 +54,14 @@ extension CoordinatorService {
   private func note(_ wire: [WireReplicaReport], of node: NodeID) async throws {
     let found = wire.compactMap { try? ReplicaReport($0) }.filter { $0.node == node }
     guard !found.isEmpty else { return }
+    try await groups.markBehind(
+      node, found.map(\.group), because: "\(found.count) replicas that it found bad")
     let news = found.filter { reports.confirm($0) }
     for report in news {
       logger.warning(
         "bad replica", metadata: ["chunk": "\(report.chunk)", "group": "\(report.group)", "node": "\(node)"])
     }
     if cluster.foundBad(news.count, of: node, now: now()) { logger.suspect(node) }
-    try await groups.markBehind(
-      node, found.map(\.group), because: "\(found.count) replicas that it found bad")
   }
 
   func log(_ transitions: [Transition]) {

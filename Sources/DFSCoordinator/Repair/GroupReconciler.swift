@@ -125,6 +125,7 @@ struct GroupReconciler: Sendable {
         logger.debug("a group changed while it was repaired", metadata: ["group": "\(group)"])
         return .goesOn(pass.again(since: namespace.revision))
       }
+      reports.forget(group, on: nodes, lost: lost)
       note(lost, of: group)
       logger.info(
         pass.heir == nil ? "members are full" : "a group is handed over",

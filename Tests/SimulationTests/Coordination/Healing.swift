@@ -69,8 +69,8 @@ extension CoordinatorProcess {
           guard let slot, error.code == .corrupt || slot.state == .full,
             try namespace.view().reference(of: report.chunk) != nil
           else { return }
-          _ = healing.reports.confirm(report)
           try markBehind(report.node, [report.group])
+          _ = healing.reports.confirm(report)
         }
       }
     }
