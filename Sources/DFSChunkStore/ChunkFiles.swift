@@ -144,6 +144,12 @@ final class ChunkFiles: Sendable {
     try listings.page(of: group, after: chunk, limit: limit) { try Self.names(in: path(group), fileSystem) }
   }
 
+  /// Takes a chunk without a file out of its group's listing; false when it was not in there, as after an ordinary
+  /// removal. Counts and bytes are put right by the next start. The caller holds the chunk.
+  func forgetVanished(_ chunk: ChunkID, in group: GroupID) -> Bool {
+    listings.note(chunk, in: group, isThere: false)
+  }
+
   private static func names(in directory: String, _ fileSystem: any FileSystem) throws -> [ChunkID] {
     do { return try fileSystem.entries(of: directory).compactMap { ChunkFileName.chunk($0) } } catch let error
       as DFSError where error.code == .notFound

@@ -51,10 +51,14 @@ package struct ChunkPlace: Hashable, Sendable {
 /// One page of a group's inventory, in order of chunk id.
 package struct ChunkPage: Hashable, Sendable {
   package var chunks: [ChunkDescription]
-  /// More chunks follow the last one of this page.
+  /// More chunks follow `last`; this page may be empty all the same.
   package var more: Bool
   /// Chunks of this page's part that proved damaged: they were moved aside and left out.
   package var damaged: [ChunkID]
+  /// Chunks of this page's part whose files are gone though nobody removed them here: left out, too.
+  package var vanished: [ChunkID] = []
+  /// The last chunk that was looked at, listed or not: the next page comes after it. `nil` when there was none.
+  package var last: ChunkID?
 
   package init(chunks: [ChunkDescription], more: Bool, damaged: [ChunkID] = []) {
     self.chunks = chunks

@@ -55,13 +55,16 @@ final class GroupListings: Sendable {
     }
   }
 
-  /// Called after the chunk got its name or lost it. Calls for one chunk come one after another.
-  func note(_ chunk: ChunkID, in group: GroupID, isThere: Bool) {
+  /// Called after the chunk got its name or lost it. Calls for one chunk come one after another. Says whether a
+  /// listing that is kept knew it otherwise.
+  @discardableResult
+  func note(_ chunk: ChunkID, in group: GroupID, isThere: Bool) -> Bool {
     state.withLock { state in
-      state.kept[group]?.chunks.note(chunk, isThere: isThere)
+      let isNews = state.kept[group]?.chunks.note(chunk, isThere: isThere) ?? false
       for ticket in state.loading.keys where state.loading[ticket]?.group == group {
         state.loading[ticket]?.changes[chunk] = isThere
       }
+      return isNews
     }
   }
 
@@ -104,10 +107,13 @@ extension [ChunkID] {
     return (Array(self[start...].prefix(limit)), count - start <= limit)
   }
 
-  fileprivate mutating func note(_ chunk: ChunkID, isThere: Bool) {
+  /// Whether it changed.
+  @discardableResult
+  fileprivate mutating func note(_ chunk: ChunkID, isThere: Bool) -> Bool {
     let place = place(after: chunk)
     let isKnown = place > 0 && self[place - 1] == chunk
     if isThere, !isKnown { insert(chunk, at: place) }
     if !isThere, isKnown { remove(at: place - 1) }
+    return isThere != isKnown
   }
 }

@@ -211,22 +211,29 @@ package final class LocalChunkStore: ChunkStore {
     for _ in 0..<min(limit, ofSmall.count + names.count) {
       if next < ofSmall.endIndex, name == names.endIndex || ofSmall[next].chunk < names[name] {
         page.chunks.append(ofSmall[next])
+        page.last = ofSmall[next].chunk
         next += 1
         continue
       }
-      let id = names[name]
+      try look(at: names[name], in: group, for: &page)
+      page.last = names[name]
       name += 1
-      do {
-        if let description = try files.stat(id, in: group) { page.chunks.append(description) }
-      } catch let error as DFSError where error.code == .corrupt {
-        if try quarantineUnlessSound(id, in: group) {
-          page.damaged.append(id)
-        } else if let description = try files.stat(id, in: group) {
-          page.chunks.append(description)
-        }
-      }
     }
     return page
+  }
+
+  /// Adds what became of the file's name to the page.
+  private func look(at chunk: ChunkID, in group: GroupID, for page: inout ChunkPage) throws {
+    var found: ChunkDescription?
+    do { found = try files.stat(chunk, in: group) } catch let error as DFSError where error.code == .corrupt {
+      guard try !quarantineUnlessSound(chunk, in: group) else { return page.damaged.append(chunk) }
+    }
+    if let found { return page.chunks.append(found) }
+    // Gone, or sound at the second look: nobody publishes or removes it while this is found out.
+    try exclusive.with([chunk]) {
+      if let found = try files.stat(chunk, in: group) { return page.chunks.append(found) }
+      if files.forgetVanished(chunk, in: group) { page.vanished.append(chunk) }
+    }
   }
 
   package func groups() throws -> [GroupID] {

@@ -84,6 +84,28 @@ import Testing
     #expect(machine.disk.calls - calls == 6)
   }
 
+  @Test func `files that vanish while pages are taken are told of, and the walk goes on behind them`() throws {
+    let machine = MemoryMachine()
+    do {
+      let store = try machine.open()
+      for inode in 1...9 as ClosedRange<UInt64> { try TestChunk(inode, length: 270_000).write(to: store) }
+      store.close()
+    }
+    let fresh = try machine.open()
+    #expect(try fresh.list(group, after: nil, limit: 2).chunks.map(\.chunk) == [id(1), id(2)])
+    for inode in 3...5 {
+      try machine.disk.remove("/data/chunks/\(ChunkFileName.name(group))/\(ChunkFileName.name(id(inode)))")
+    }
+    let empty = try fresh.list(group, after: id(2), limit: 2)
+    #expect(empty.chunks.isEmpty && empty.more)
+    #expect(empty.vanished == [id(3), id(4)] && empty.last == id(4))
+    let next = try fresh.list(group, after: empty.last, limit: 2)
+    #expect(next.chunks.map(\.chunk) == [id(6)] && next.vanished == [id(5)])
+    // A second walk from the same place does not meet them again.
+    let again = try fresh.list(group, after: id(2), limit: 2)
+    #expect(again.chunks.map(\.chunk) == [id(6), id(7)] && again.vanished.isEmpty)
+  }
+
   @Test func `a file that is too short for any chunk is moved aside at the start, and told of`() throws {
     let machine = MemoryMachine()
     let (short, whole) = (TestChunk(1, length: 300_000), TestChunk(2, length: 300_000))

@@ -179,8 +179,10 @@ extension DataNodeService {
     let groups = try await disk.run { [store] in try store.groups() }
     for group in groups where place.map({ group >= $0.group }) ?? true {
       var page = ChunkPage(chunks: [], more: true)
+      var cursor = place?.group == group ? place?.chunk : nil
       while page.more, page.chunks.isEmpty {
-        page = try await list(group, after: place?.group == group ? place?.chunk : nil, limit: limit)
+        page = try await list(group, after: cursor, limit: limit)
+        cursor = page.last ?? cursor
       }
       if !page.chunks.isEmpty { return page.chunks }
     }

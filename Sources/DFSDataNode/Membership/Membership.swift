@@ -167,18 +167,18 @@ final class Membership: Sendable {
   // MARK: Bad replicas
 
   /// Remembers a bad replica for the next heartbeat.
-  func report(_ chunk: ChunkID, in group: GroupID) {
-    state.withLockedValue { $0.bad.add(chunk, in: group) }
+  func report(_ chunk: ChunkID, in group: GroupID, _ fault: WireReplicaFault = .corrupt) {
+    state.withLockedValue { $0.bad.add(chunk, in: group, fault) }
   }
 
   /// What the next heartbeat tells; told again until `reported` says that it was answered.
   func pendingReports() -> [WireReplicaReport] {
-    state.withLockedValue { $0.bad.first(1000) }.map { chunk, group in
+    state.withLockedValue { $0.bad.first(1000) }.map { chunk, group, fault in
       .with {
         $0.chunk = WireChunkId(chunk)
         $0.group = group.rawValue
         $0.node = identity.node.rawValue
-        $0.fault = .corrupt
+        $0.fault = fault
       }
     }
   }
@@ -190,18 +190,18 @@ final class Membership: Sendable {
 /// whole.
 struct OrderedReports {
   private static let limit = 100_000
-  private var queue: Deque<(ChunkID, GroupID)> = []
+  private var queue: Deque<(ChunkID, GroupID, WireReplicaFault)> = []
   private var known: Set<ChunkID> = []
 
-  mutating func add(_ chunk: ChunkID, in group: GroupID) {
+  mutating func add(_ chunk: ChunkID, in group: GroupID, _ fault: WireReplicaFault = .corrupt) {
     guard queue.count < Self.limit, known.insert(chunk).inserted else { return }
-    queue.append((chunk, group))
+    queue.append((chunk, group, fault))
   }
 
-  func first(_ count: Int) -> [(ChunkID, GroupID)] { Array(queue.prefix(count)) }
+  func first(_ count: Int) -> [(ChunkID, GroupID, WireReplicaFault)] { Array(queue.prefix(count)) }
 
   mutating func removeFirst(_ count: Int) {
-    for (chunk, _) in queue.prefix(count) { known.remove(chunk) }
+    for (chunk, _, _) in queue.prefix(count) { known.remove(chunk) }
     queue.removeFirst(min(count, queue.count))
   }
 }

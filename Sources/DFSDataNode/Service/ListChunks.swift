@@ -24,8 +24,7 @@ extension DataNodeService {
       let step = min(limit - page.chunks.count, request.verify ? 1 : Self.step)
       let part = try await list(group, after: cursor, limit: step)
       page.more = part.more
-      guard let last = part.chunks.last?.chunk else { continue }
-      cursor = last
+      cursor = part.last ?? cursor
       for found in part.chunks {
         if request.verify, try await !isSound(found) { continue }
         page.chunks.append(found)
@@ -50,12 +49,18 @@ extension DataNodeService {
   /// After so long a page is answered short: a slow disk must not cost the caller its deadline.
   private static let patience: Duration = .seconds(2)
 
-  /// A page of the store; what proved damaged is reported.
+  /// A page of the store; what proved damaged, or is gone, is reported.
   func list(_ group: GroupID, after cursor: ChunkID?, limit: Int) async throws -> ChunkPage {
     let page = try await disk.run { [store] in try store.list(group, after: cursor, limit: limit) }
     for chunk in page.damaged {
       noteQuarantined(
         chunk, in: group, because: DFSError(.corrupt, "its footer is damaged or its file cut short"))
+    }
+    for chunk in page.vanished {
+      membership.report(chunk, in: group, .missing)
+      logger.error(
+        "a chunk's file is gone though nobody removed it",
+        metadata: ["chunk": "\(chunk)", "group": "\(group)"])
     }
     return page
   }

@@ -1,6 +1,7 @@
 import DFSCore
 import DFSRPC
 import DFSWire
+import Foundation
 import NIOConcurrencyHelpers
 import NIOCore
 import Testing
@@ -59,6 +60,34 @@ import Testing
       #expect(found == samples.map(\.chunk).sorted())
       let other = try await node.channel.call(DataNodeMethods.listChunks, .with { $0.group = 8 })
       #expect(other.chunks.isEmpty && !other.more)
+    }
+  }
+
+  @Test func `an inventory goes on behind files that vanished, and they are reported`() async throws {
+    try await NodeCluster.with(1) { cluster, coordinator in
+      let first = await cluster.nodes[0]
+      let samples = (0..<6).map { ChunkSample(inode: 45, index: $0, length: 300_000, seed: 30) }
+      for sample in samples { _ = try await first.write(sample) }
+      await first.stop()
+      let node = try await cluster.start([coordinator.endpoint], in: first.directory)
+      #expect(await node.server.joined())
+      func page(after index: UInt32?) async throws -> WireListChunksResponse {
+        try await node.channel.call(
+          DataNodeMethods.listChunks,
+          .with {
+            $0.group = 7
+            $0.pageSize = 2
+            if let index { $0.after = WireChunkId(samples[Int(index)].chunk) }
+          })
+      }
+      #expect(try await page(after: nil).chunks.map(\.chunk.index) == [0, 1])
+      for sample in samples[2...3] { try FileManager.default.removeItem(atPath: node.file(of: sample)) }
+      #expect(try await page(after: 1).chunks.map(\.chunk.index) == [4, 5])
+      let told = await eventually {
+        coordinator.record.withLockedValue { Set($0.badReplicas.map(\.chunk.index)) } == [2, 3]
+      }
+      #expect(told)
+      #expect(coordinator.record.withLockedValue { $0.badReplicas.allSatisfy { $0.fault == .missing } })
     }
   }
 
