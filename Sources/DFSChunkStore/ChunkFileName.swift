@@ -26,7 +26,12 @@ enum ChunkFileName {
     return ChunkID(inode: InodeID(rawValue: inode), index: UInt32(index))
   }
 
-  static func quarantined(_ name: String) -> ChunkID? { chunk(String(name.prefix(25))) }
+  static func quarantined(_ name: String) -> ChunkPlace? {
+    let parts = name.split(separator: ".", omittingEmptySubsequences: false)
+    guard parts.count == 4, let chunk = chunk("\(parts[0]).\(parts[1])"), let group = group(String(parts[2]))
+    else { return nil }
+    return ChunkPlace(chunk: chunk, group: group)
+  }
 
   private static func hexadecimal(_ value: UInt64, digits: Int) -> String {
     let text = String(value, radix: 16)

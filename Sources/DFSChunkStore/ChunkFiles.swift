@@ -59,7 +59,7 @@ final class ChunkFiles: Sendable {
       }
     }
     for name in try fileSystem.entries(of: "\(directory)/quarantine") {
-      guard let chunk = ChunkFileName.quarantined(name) else { continue }
+      guard let chunk = ChunkFileName.quarantined(name)?.chunk else { continue }
       found.quarantined[chunk, default: []].append(name)
     }
     return found
@@ -67,6 +67,19 @@ final class ChunkFiles: Sendable {
 
   /// What was found damaged, and moved aside, when the directory was opened.
   var damaged: [ChunkPlace] { inventory.withLock { $0.damaged } }
+
+  /// Chunks of which a bad copy lies aside, and none in its place.
+  func missing() throws -> Set<ChunkPlace> {
+    let names = inventory.withLock { $0.quarantined.values.flatMap { $0 } }
+    return try Set(names.compactMap { ChunkFileName.quarantined($0) }).filter {
+      try !has($0.chunk, in: $0.group)
+    }
+  }
+
+  /// Whether the chunk has a file, good or bad.
+  func has(_ chunk: ChunkID, in group: GroupID) throws -> Bool {
+    try fileSystem.length(of: path(chunk, group)) != nil
+  }
 
   var count: Int { inventory.withLock { $0.counts.values.reduce(0, +) } }
   var bytes: Int { inventory.withLock { $0.bytes } }

@@ -40,6 +40,9 @@ package struct OpenReport: Hashable, Sendable {
   package var reason: String?
   /// Chunk files that were cut short, and moved aside.
   package var damaged: [ChunkPlace] = []
+  /// Chunks that were moved aside before, and of which no copy is in their place: whoever moved them may have stopped
+  /// before it told.
+  package var missing: [ChunkPlace] = []
   package init() {}
 }
 
@@ -78,7 +81,17 @@ package final class LocalChunkStore: ChunkStore {
     try small.mark(for: directory.identity.store)
     files = try ChunkFiles(in: directory.path, fileSystem: directory.fileSystem, openFiles: options.openFiles)
     report.damaged = files.damaged
+    report.missing = try Self.missing(files, small).subtracting(report.damaged)
+      .sorted { ($0.group, $0.chunk) < ($1.group, $1.chunk) }
     openReport = report
+  }
+
+  private static func missing(_ files: ChunkFiles, _ small: SmallChunks) throws -> Set<ChunkPlace> {
+    let ofFiles = try files.missing().filter { try small.stat($0.chunk, in: $0.group) == nil }
+    let ofSmall = try small.quarantinedAtOpening.filter {
+      try small.stat($0.chunk, in: $0.group) == nil && !files.has($0.chunk, in: $0.group)
+    }
+    return ofFiles.union(ofSmall)
   }
 
   private static func openSmallChunks(

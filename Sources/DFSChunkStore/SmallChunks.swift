@@ -29,6 +29,8 @@ final class SmallChunks: Sendable {
 
   private let current: Mutex<Current>
   private let inventory = Mutex(Inventory())
+  /// Chunks that lay aside when the store was opened.
+  let quarantinedAtOpening: [ChunkPlace]
 
   /// Whether the store held nothing, not even its mark, when it was opened.
   let wasFresh: Bool
@@ -48,10 +50,15 @@ final class SmallChunks: Sendable {
       }
       return .goOn
     }
-    try store.scan(KeyRange(prefix: [Kind.quarantined.rawValue])) { _, _ in
+    var quarantined: [ChunkPlace] = []
+    try store.scan(KeyRange(prefix: [Kind.quarantined.rawValue])) { key, _ in
       found.quarantined += 1
+      if let (group, chunk) = Self.chunk(fromKey: key) {
+        quarantined.append(ChunkPlace(chunk: chunk, group: group))
+      }
       return .goOn
     }
+    quarantinedAtOpening = quarantined
     let owner = try store.withValue(for: Self.markKey) { try Self.owner(in: $0) }
     guard owner == nil || owner == id else {
       store.close()

@@ -40,6 +40,7 @@ struct DataNode: Sendable {
       service.noteQuarantined(
         place.chunk, in: place.group, because: DFSError(.corrupt, "its file was cut short"))
     }
+    tellAgain(of: store.openReport.missing, by: service.membership, logger)
     let scrub = try await makeScrub(configuration, directory, service)
     let space = SpaceJob(store: store, disk: disk, clock: clock)
     // The first heartbeat tells of a measured disk.
@@ -112,6 +113,15 @@ struct DataNode: Sendable {
     logger.error(
       "chunks of this node were lost as a whole; they must come from peers again",
       metadata: ["reason": "\(reason)", "moved_to": "\(report.setAside ?? "nowhere")"])
+  }
+
+  /// A node that stopped between moving a replica aside and its next heartbeat told nobody.
+  private static func tellAgain(of missing: [ChunkPlace], by membership: Membership, _ logger: Logger) {
+    guard !missing.isEmpty else { return }
+    for place in missing { membership.report(place.chunk, in: place.group, .missing) }
+    logger.warning(
+      "bad replicas lie in quarantine without a copy in their place; telling the coordinator",
+      metadata: ["chunks": "\(missing.count)"])
   }
 
   private static func makeScrub(

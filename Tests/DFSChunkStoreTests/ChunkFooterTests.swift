@@ -98,6 +98,7 @@ import Testing
     }
     #expect(ChunkFileName.group("0000002a") == GroupID(rawValue: 42))
     #expect(ChunkFileName.group("2a") == nil)
-    #expect(ChunkFileName.quarantined(ChunkFileName.quarantine(ids[0], GroupID(rawValue: 3), 12)) == ids[0])
+    #expect(ChunkFileName.quarantined(ChunkFileName.quarantine(ids[0], GroupID(rawValue: 3), 12))
+      == ChunkPlace(chunk: ids[0], group: GroupID(rawValue: 3)))
   }
 }

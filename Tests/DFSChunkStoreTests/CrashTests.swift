@@ -104,7 +104,14 @@ import Testing
     #expect(told.lost.contains(directory.hasLostChunks), "\(comment)")
     let store = try machine.open(directory)
     defer { store.close() }
-    #expect(store.openReport == OpenReport(), "\(comment)")
+    // What is neither there nor deleted lies in quarantine, and the start says so.
+    var report = OpenReport()
+    for bad in Self.chunks[2...] where told.present.contains(where: { $0.id == bad.id }) {
+      guard try store.stat(bad.id, in: bad.group) == nil else { continue }
+      report.missing.append(ChunkPlace(chunk: bad.id, group: bad.group))
+    }
+    report.missing.sort { ($0.group, $0.chunk) < ($1.group, $1.chunk) }
+    #expect(store.openReport == report, "\(comment)")
     #expect(told.lost.contains(directory.hasLostChunks), "\(comment)")
     for chunk in Self.chunks {
       let found = try store.stat(chunk.id, in: chunk.group)

@@ -203,4 +203,26 @@ import Testing
     #expect(try disk.entries(of: "/data/incoming").isEmpty)
     withExtendedLifetime(writer) {}
   }
+
+  @Test func `chunks that lie in quarantine only are named at the next start, small ones too`() throws {
+    let machine = MemoryMachine()
+    let chunks = [300_000, 300_000, 900, 900].enumerated().map {
+      TestChunk(UInt64($0.offset + 1), length: $0.element)
+    }
+    do {
+      let store = try machine.open()
+      for chunk in chunks { try chunk.write(to: store) }
+      for chunk in chunks { try store.quarantine(chunk.id, in: chunk.group) }
+      for chunk in [chunks[1], chunks[3]] { try chunk.write(to: store) }
+      store.close()
+    }
+    let missing = [chunks[0], chunks[2]]
+    do {
+      let store = try machine.open()
+      #expect(store.openReport.missing == missing.map { ChunkPlace(chunk: $0.id, group: $0.group) })
+      #expect(try store.delete(missing.map(\.id), in: missing[0].group).count == 0)
+      store.close()
+    }
+    #expect(try machine.open().openReport == OpenReport())
+  }
 }

@@ -44,6 +44,27 @@ extension NodeClock {
     #expect(reports.first(10).isEmpty)
   }
 
+  @Test func `more bad replicas than are told one by one are told as a whole, and once`() throws {
+    let temporary = try TemporaryDirectory()
+    let directory = try DataDirectory(path: "\(temporary.path)/node")
+    let membership = Membership(directory)
+    func report(_ count: UInt32) {
+      for index in 0..<count {
+        membership.report(ChunkID(inode: InodeID(rawValue: 1), index: index), in: GroupID(rawValue: 2))
+      }
+    }
+    report(100_000)
+    #expect(!membership.hasTooManyReports && !membership.tellLostChunks())
+    report(100_001)
+    #expect(membership.hasTooManyReports)
+    #expect(membership.tellLostChunks())
+    #expect(!membership.hasTooManyReports && membership.pendingReports().isEmpty)
+    // The registration was not answered.
+    #expect(membership.tellLostChunks())
+    try membership.forgetLostChunks()
+    #expect(!membership.tellLostChunks())
+  }
+
   @Test func `a disk that is full, failed, silent or not measured takes no writes`() throws {
     let directory = try TemporaryDirectory()
     let store = try LocalChunkStore(

@@ -61,7 +61,9 @@ extension CoordinatorService {
       logger.warning(
         "bad replica", metadata: ["chunk": "\(report.chunk)", "group": "\(report.group)", "node": "\(node)"])
     }
-    if cluster.foundBad(news.count, of: node, now: now()) { logger.suspect(node) }
+    // What is missing is told anew by every start of a node, and says nothing new about its disk.
+    let corrupt = news.count { $0.fault == .corrupt }
+    if cluster.foundBad(corrupt, of: node, now: now()) { logger.suspect(node) }
   }
 
   func log(_ transitions: [Transition]) {

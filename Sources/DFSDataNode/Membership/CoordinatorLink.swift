@@ -129,7 +129,7 @@ final class CoordinatorLink: Sendable {
 
   private func register() async throws -> Terms {
     let report = space.report
-    let (seen, hasLostChunks) = (membership.seen, membership.hasLostChunks)
+    let (seen, hasLostChunks) = (membership.seen, membership.tellLostChunks())
     let request = WireRegisterNodeRequest.with {
       $0.node = introduction.node.rawValue
       $0.store = introduction.store.rawValue
@@ -227,6 +227,10 @@ final class CoordinatorLink: Sendable {
   ) async throws {
     var sequence: UInt64 = 0
     for await _ in beats {
+      guard !membership.hasTooManyReports else {
+        throw DFSError(
+          .unavailable, "more replicas are bad than are told one by one; registering anew to tell it as a whole")
+      }
       sequence += 1
       let reports = membership.pendingReports()
       let isStopping = membership.isStopping

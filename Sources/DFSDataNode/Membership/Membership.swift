@@ -19,6 +19,9 @@ final class Membership: Sendable {
     var seal: MessageAuthenticator?
     var isStopping = false
     var bad: OrderedReports = OrderedReports()
+    /// More replicas were bad than are told one by one, and the coordinator does not know it yet. Not durable: a
+    /// start finds them in quarantine.
+    var lostTooMany = false
   }
 
   private let identity: StoreIdentity
@@ -154,11 +157,27 @@ final class Membership: Sendable {
     }
   }
 
-  /// Chunks were lost as a whole, and the coordinator may not know it yet.
-  var hasLostChunks: Bool { directory.hasLostChunks }
+  /// More replicas are bad than are told one by one: a registration tells it as a whole.
+  var hasTooManyReports: Bool { state.withLockedValue { $0.bad.hasOverflowed } }
+
+  /// Whether chunks were lost as a whole, and the coordinator may not know it yet; asked before a registration. Too
+  /// many reports become this one, so no heartbeat may be under way.
+  func tellLostChunks() -> Bool {
+    let lostTooMany = state.withLockedValue { state in
+      if state.bad.hasOverflowed {
+        state.bad = OrderedReports()
+        state.lostTooMany = true
+      }
+      return state.lostTooMany
+    }
+    return lostTooMany || directory.hasLostChunks
+  }
 
   /// The coordinator knows. Blocks.
-  func forgetLostChunks() throws { try directory.forgetLostChunks() }
+  func forgetLostChunks() throws {
+    try directory.forgetLostChunks()
+    state.withLockedValue { $0.lostTooMany = false }
+  }
 
   /// No write is admitted from now on.
   func stop() { state.withLockedValue { $0.isStopping = true } }
@@ -186,15 +205,20 @@ final class Membership: Sendable {
   func reported(_ count: Int) { state.withLockedValue { $0.bad.removeFirst(count) } }
 }
 
-/// Bad replicas in order of discovery, each once, at most 100,000: a disk that loses more is reported as a
-/// whole.
+/// Bad replicas in order of discovery, each once, at most `limit`: a disk that loses more is reported as a whole.
 struct OrderedReports {
-  private static let limit = 100_000
+  private let limit: Int
   private var queue: Deque<(ChunkID, GroupID, WireReplicaFault)> = []
   private var known: Set<ChunkID> = []
+  /// Whether one found no room.
+  private(set) var hasOverflowed = false
+
+  init(limit: Int = 100_000) { self.limit = limit }
 
   mutating func add(_ chunk: ChunkID, in group: GroupID, _ fault: WireReplicaFault = .corrupt) {
-    guard queue.count < Self.limit, known.insert(chunk).inserted else { return }
+    guard !known.contains(chunk) else { return }
+    guard queue.count < limit else { return hasOverflowed = true }
+    known.insert(chunk)
     queue.append((chunk, group, fault))
   }
 

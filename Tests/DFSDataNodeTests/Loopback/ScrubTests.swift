@@ -140,6 +140,36 @@ extension NodeCluster.Node {
     }
   }
 
+  @Test func `what was moved aside and not told before a stop is told by the next start, until it is replaced`()
+    async throws
+  {
+    let cluster = try NodeCluster()
+    let deaf = try await ScriptedCoordinator.start(loops: cluster.loops)
+    let first = try await cluster.start([deaf.endpoint])
+    #expect(await first.server.joined())
+    let samples = (0..<2).map { ChunkSample(inode: 203, index: $0, length: 300_000, seed: 98) }
+    for sample in samples { _ = try await first.write(sample) }
+    await deaf.stop()
+    try first.flip(samples[0], at: 100)
+    await #expect(throws: DFSError.self) { try await first.stat(samples[0], verify: true) }
+    #expect(first.files(containing: "quarantine/").count == 1)
+    await first.kill()
+    let coordinator = try await ScriptedCoordinator.start(loops: cluster.loops)
+    let second = try await cluster.start([coordinator.endpoint], in: first.directory)
+    #expect(await second.server.joined())
+    let told = await eventually {
+      coordinator.record.withLockedValue { $0.badReplicas.map(\.chunk.index) } == [0]
+    }
+    #expect(told)
+    _ = try await second.write(samples[0])
+    await second.stop()
+    coordinator.record.withLockedValue { $0.badReplicas = [] }
+    let third = try await cluster.start([coordinator.endpoint], in: first.directory)
+    #expect(await third.server.joined())
+    #expect(coordinator.record.withLockedValue { $0.badReplicas.isEmpty })
+    await cluster.stop(coordinator)
+  }
+
   @Test func `a lost database of small chunks is told until a registration that told it was answered`()
     async throws
   {
