@@ -27,7 +27,7 @@ final class FileChunkReader: ChunkReader {
     }
   }
 
-  func prefetch(_ blocks: Range<Int>) { chunk.file.prefetch(bytes(of: blocks)) }
+  func prefetch(_ blocks: Range<Int>) throws { try chunk.file.prefetch(bytes(of: blocks)) }
 }
 
 /// Reads a small chunk, which is in memory as a whole: at most 256 KiB.
@@ -51,7 +51,7 @@ final class SmallChunkReader: ChunkReader {
   }
 
   func fileRegion(_ blocks: Range<Int>) -> ChunkFileRegion? { nil }
-  func prefetch(_ blocks: Range<Int>) {}
+  func prefetch(_ blocks: Range<Int>) throws {}
 }
 
 extension ChunkReader {

@@ -229,8 +229,9 @@ package protocol ChunkReader: AnyObject, Sendable {
   /// file of its own.
   func fileRegion(_ blocks: Range<Int>) -> ChunkFileRegion?
 
-  /// Brings the blocks into the page cache, so that a following `sendfile` does not wait for the disk.
-  func prefetch(_ blocks: Range<Int>)
+  /// Brings the blocks into the page cache, so that a following `sendfile` does not wait for the disk. Throws
+  /// `.corrupt` when the disk does not give them back.
+  func prefetch(_ blocks: Range<Int>) throws
 }
 
 extension ChunkReader {

@@ -58,8 +58,9 @@ package protocol OpenFile: AnyObject, Sendable {
   func sync() throws
   /// Asks the kernel to begin writing the range, so that a later `sync` is short. Promises nothing.
   func startWriteback(_ range: Range<Int>)
-  /// Brings the range into the page cache; waits for it.
-  func prefetch(_ range: Range<Int>)
+  /// Brings the range into the page cache; waits for it. Throws `.corrupt` when the medium does not give it back: a
+  /// `sendfile` would find out in the middle of an answer, and could tell nobody.
+  func prefetch(_ range: Range<Int>) throws
   /// Takes synced bytes of the range out of the page cache, so that the next read asks the medium. Promises nothing.
   func dropCached(_ range: Range<Int>)
   /// For `sendfile`; `nil` when the file has none.

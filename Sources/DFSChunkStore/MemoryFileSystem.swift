@@ -250,7 +250,7 @@ private final class MemoryFile: OpenFile {
   }
 
   func startWriteback(_ range: Range<Int>) {}
-  func prefetch(_ range: Range<Int>) {}
+  func prefetch(_ range: Range<Int>) throws {}
   func dropCached(_ range: Range<Int>) {}
 }
 

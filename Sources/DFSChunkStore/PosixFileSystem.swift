@@ -160,14 +160,33 @@ private final class PosixFile: OpenFile {
     _ = posix_fadvise(number, off_t(range.lowerBound), off_t(range.count), POSIX_FADV_DONTNEED)
   }
 
-  func prefetch(_ range: Range<Int>) {
-    // The advice alone returns at once; one byte of each page read makes sure that the pages are there.
+  /// Where bytes go that only have to be read.
+  private static let nowhere = Glibc.open("/dev/null", O_WRONLY | O_CLOEXEC)
+  private static let page = 4 << 10
+
+  func prefetch(_ range: Range<Int>) throws {
     posix_fadvise(number, off_t(range.lowerBound), off_t(range.count), POSIX_FADV_WILLNEED)
-    var byte: UInt8 = 0
-    for offset in stride(from: range.lowerBound, to: range.upperBound, by: 64 << 10) {
-      _ = pread(number, &byte, 1, off_t(offset))
+    // The advice returns at once and hides errors. Sending the pages nowhere copies nothing, waits for each of them,
+    // and fails where sending them to a socket would.
+    var next = off_t(range.lowerBound)
+    while Int(next) < range.upperBound {
+      let count = sendfile(Self.nowhere, number, &next, range.upperBound - Int(next))
+      // A file that is too short is found out by its reader.
+      if count == 0 { return }
+      if count > 0 || errno == EINTR { continue }
+      if isMediumError(errno) { throw readFailure(errno, "read", path) }
+      return try touch(Int(next)..<range.upperBound)
     }
-    if let last = range.last { _ = pread(number, &byte, 1, off_t(last)) }
+  }
+
+  /// Reads a byte of each page: for files that can not be sent.
+  private func touch(_ range: Range<Int>) throws {
+    var byte: UInt8 = 0
+    for offset in stride(from: range.lowerBound, to: range.upperBound, by: Self.page) + [range.upperBound - 1] {
+      if pread(number, &byte, 1, off_t(offset)) < 0, isMediumError(errno) {
+        throw readFailure(errno, "read", path)
+      }
+    }
   }
 }
 
@@ -187,10 +206,12 @@ private func failure(_ number: Int32, _ verb: String, _ path: String) -> DFSErro
 /// As `failure`, for calls that only read: a medium that does not give back what lies there is no reason to stop
 /// writing elsewhere, it is one bad file.
 private func readFailure(_ number: Int32, _ verb: String, _ path: String) -> DFSError {
-  switch number {
-  case EIO, EBADMSG, EUCLEAN: DFSError(.corrupt, "can not \(verb) \(path): \(explanation(number))")
-  default: failure(number, verb, path)
-  }
+  isMediumError(number)
+    ? DFSError(.corrupt, "can not \(verb) \(path): \(explanation(number))") : failure(number, verb, path)
+}
+
+private func isMediumError(_ number: Int32) -> Bool {
+  number == EIO || number == EBADMSG || number == EUCLEAN
 }
 
 /// Whatever the kernel says, it is open which of the bytes reached the disk, and a second sync would lie.

@@ -47,7 +47,7 @@ import Testing
         for blocks in [0..<1, 1..<3, count - 1..<count, 0..<count] {
           let range = reader.bytes(of: blocks)
           var bytes = [UInt8](repeating: 0, count: range.count)
-          reader.prefetch(blocks)
+          try reader.prefetch(blocks)
           try bytes.withUnsafeMutableBytes { try reader.read(blocks, into: $0) }
           #expect(bytes == Array(chunk.bytes[range]))
           if let region = reader.fileRegion(blocks) {

@@ -225,4 +225,17 @@ import Testing
     }
     #expect(try machine.open().openReport == OpenReport())
   }
+
+  @Test func `bringing in what the medium does not give back is an error`() throws {
+    let temporary = try TemporaryDirectory("dfs-chunks")
+    let path = temporary.path + "/file"
+    let fileSystem = PosixFileSystem()
+    let file = try fileSystem.open(path, .create)
+    try [UInt8](repeating: 7, count: 100_000).withUnsafeBytes { try file.write($0, at: 0) }
+    try file.prefetch(0..<100_000)
+    try file.prefetch(50_000..<200_000)
+    // The first page of a process is mapped to nothing, and reading it an input/output error.
+    let unreadable = try fileSystem.open("/proc/self/mem", .read)
+    expectError(.corrupt) { try unreadable.prefetch(0..<8192) }
+  }
 }

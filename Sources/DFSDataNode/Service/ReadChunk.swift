@@ -147,7 +147,7 @@ private struct Window: Sendable {
     let most = Self.blocksPerPiece * (isFile ? Self.filePieces : 1)
     blocks = wanted.lowerBound..<min(wanted.lowerBound + most, wanted.upperBound)
     if isFile {
-      source.prefetch(blocks)
+      try source.prefetch(blocks)
       bytes = nil
     } else {
       bytes = try source.checkedBytes(of: blocks)

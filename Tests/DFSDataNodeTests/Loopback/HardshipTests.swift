@@ -17,6 +17,13 @@ final class TroubledFileSystem: FileSystem {
   struct Trouble: Sendable {
     var free: ByteCount?
     var failsSync = false
+    /// No file gives this byte back.
+    var unreadable: Int?
+
+    func check(_ range: Range<Int>) throws {
+      guard let unreadable, range.contains(unreadable) else { return }
+      throw DFSError(.corrupt, "an unreadable sector, for a test")
+    }
   }
 
   let trouble = NIOLockedValueBox(Trouble())
@@ -52,7 +59,8 @@ private final class TroubledFile: OpenFile {
 
   func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws { try real.write(bytes, at: offset) }
   func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws -> Int {
-    try real.read(into: buffer, at: offset)
+    try trouble.withLockedValue { $0 }.check(offset..<offset + buffer.count)
+    return try real.read(into: buffer, at: offset)
   }
   func length() throws -> Int { try real.length() }
   func sync() throws {
@@ -62,7 +70,10 @@ private final class TroubledFile: OpenFile {
     try real.sync()
   }
   func startWriteback(_ range: Range<Int>) { real.startWriteback(range) }
-  func prefetch(_ range: Range<Int>) { real.prefetch(range) }
+  func prefetch(_ range: Range<Int>) throws {
+    try trouble.withLockedValue { $0 }.check(range)
+    try real.prefetch(range)
+  }
   func dropCached(_ range: Range<Int>) { real.dropCached(range) }
   var descriptor: Int32? { real.descriptor }
 }
@@ -119,6 +130,26 @@ private final class TroubledFile: OpenFile {
         coordinator.record.withLockedValue { $0.heartbeats[node.id.rawValue].map { !$0.writable } ?? false }
       }
       #expect(told)
+    }
+  }
+
+  @Test func `a sector that can not be read makes the read fail as corrupt, and the replica is reported`()
+    async throws
+  {
+    let disk = TroubledFileSystem()
+    try await NodeCluster.with(1, fileSystem: disk) { cluster, coordinator in
+      let node = await cluster.nodes[0]
+      let sample = ChunkSample(inode: 71, length: 6 << 20, seed: 60)
+      _ = try await node.write(sample)
+      // In the second window: the answer has begun by then.
+      disk.trouble.withLockedValue { $0.unreadable = 5 << 20 }
+      let error = await #expect(throws: DFSError.self) { try await node.read(sample) }
+      #expect(error?.code == .corrupt)
+      let told = await eventually {
+        coordinator.record.withLockedValue { $0.badReplicas.map(\.chunk.inode) } == [71]
+      }
+      #expect(told)
+      #expect(node.files(containing: "quarantine/").count == 1)
     }
   }
 
