@@ -59,7 +59,8 @@ struct `A peer that goes quiet` {
     try await Loopback.run(server: { $0.http2.idleTimeout = .milliseconds(100) }) { loopback in
       while loopback.connection.isUsable { try await Task.sleep(for: .milliseconds(5)) }
     }
-    try await Loopback.run(server: { $0.http2.maxConnectionAge = .milliseconds(100) }) { loopback in
+    // Long enough for a call to begin on a loaded machine.
+    try await Loopback.run(server: { $0.http2.maxConnectionAge = .seconds(2) }) { loopback in
       try await loopback.connection.call(Echo.chat, options: Loopback.options()) { writer, reader in
         while loopback.connection.isUsable { try await Task.sleep(for: .milliseconds(5)) }
         // The call that runs is not disturbed.
