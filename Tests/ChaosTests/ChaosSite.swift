@@ -159,7 +159,12 @@ final class ChaosSite: Sendable {
         + status.actions.joined(separator: "; ")
     }
     for node in wounds.withLock({ $0.former }) {
-      try await observer.change(node, .remove(.whenUnneeded))
+      do {
+        try await observer.change(node, .remove(.whenUnneeded))
+      } catch let error as DFSError where error.metadata["refusal"] == "unchecked" {
+        // As the refusal advises: only a check of all groups shows that nobody needs the node.
+        return try await compareAllGroups() ?? error.message
+      }
       _ = wounds.withLock { $0.former.remove(node) }
     }
     return nil
@@ -182,18 +187,24 @@ final class ChaosSite: Sendable {
   private func examine() async throws -> String? {
     let numbers = wounds.withLock { $0.unexamined }
     guard !numbers.isEmpty else { return nil }
-    let check = try await observer.status().check?.number ?? 0
     for number in numbers {
       guard let node = try await identity(ofDatanode: number) else { return "datanode \(number) is not up" }
       if let what = try await scrub(node) { return what }
     }
+    if let what = try await compareAllGroups() { return what }
+    wounds.withLock { $0.unexamined.subtract(numbers) }
+    return "nodes that were hurt were just looked at"
+  }
+
+  /// Has what the nodes have compared with the metadata.
+  private func compareAllGroups() async throws -> String? {
+    let check = try await observer.status().check?.number ?? 0
     try await observer.controlJob("sweep_groups", .run, at: .coordinator)
     let end = ContinuousClock.now.advanced(by: .seconds(30))
     while try await observer.status().check?.number ?? 0 <= check {
       guard ContinuousClock.now < end else { return "the check of all groups does not end" }
       try await Task.sleep(for: .milliseconds(300))
     }
-    wounds.withLock { $0.unexamined.subtract(numbers) }
-    return "nodes that were hurt were just looked at"
+    return nil
   }
 }
