@@ -121,6 +121,9 @@ struct `Mistakes at the command line` {
     let cluster = try ProcessCluster()
     try await cluster.startCoordinator()
     try await waitUntilHealthy(cluster)
+    // A coordinator without datanodes serves, and yet nobody can store anything.
+    let whole = try await cluster.dfsd(["health", "--cluster"])
+    #expect(whole.status == 8 && whole.errors.contains("no datanode is up"), "\(whole.errors)")
     for role in ["coordinator", "datanode"] {
       let data = "\(cluster.directory.path)/second"
       let run = try await cluster.dfsd([role, "--listen", cluster.coordinatorAddress, "--data", data])

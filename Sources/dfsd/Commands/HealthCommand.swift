@@ -20,8 +20,8 @@ struct HealthCommand: AsyncParsableCommand {
       Asks grpc.health.v1 at coordinator.listen and at datanode.listen, and succeeds
       when one of them serves and none says that it does not. A process is healthy
       while it serves, whatever other nodes do: to restart it would not help these.
-      With --cluster: success when the coordinator answers and every group of chunks
-      can be read.
+      With --cluster: success when the coordinator answers, a datanode is up and every
+      group of chunks can be read.
       """)
 
   @OptionGroup var client: ClientOptions
@@ -120,7 +120,7 @@ struct HealthCommand: AsyncParsableCommand {
     let json = self.json
     try await client.withClient { client in
       let status = try await client.status()
-      let isHealthy = status.groupsUnreadable == 0
+      let isHealthy = status.groupsUnreadable == 0 && status.nodesUp > 0
       if json {
         try JSONOutput.print(
           ClusterOutput(
@@ -130,6 +130,9 @@ struct HealthCommand: AsyncParsableCommand {
         Terminal.print("healthy: \(HumanText.count(status.nodesUp, "datanode", "datanodes")) up")
       }
       guard isHealthy else {
+        guard status.nodesUp > 0 else {
+          throw DFSError(.unavailable, "no datanode is up; see dfsd status")
+        }
         let groups = HumanText.count(status.groupsUnreadable, "group of chunks", "groups of chunks")
         throw DFSError(.unavailable, "\(groups) cannot be read: too many datanodes are down")
       }
