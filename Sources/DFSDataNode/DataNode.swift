@@ -19,6 +19,7 @@ struct DataNode: Sendable {
   let server: RPCServer
   let coordinator: RPCChannel
   let health: HealthService
+  let endless: StopGate
   let logger: Logger
 
   static func open(
@@ -56,8 +57,10 @@ struct DataNode: Sendable {
     let copies = MetadataCopyStore(directory: directory.path, fileSystem: fileSystem) {
       try store.space().available
     }
+    let endless = StopGate()
     MetadataCopyService(
-      node: directory.identity.node, membership: service.membership, copies: copies, disk: disk, logger: logger
+      node: directory.identity.node, membership: service.membership, copies: copies, disk: disk, stop: endless,
+      logger: logger
     ).register(on: &router)
     health.register(in: &router)
     try router.addReflection(of: [ProtocolDescriptors.fileDescriptorSet])
@@ -82,7 +85,7 @@ struct DataNode: Sendable {
     logger.info("serving", metadata: ["address": "\(address)", "store": "\(directory.identity.store)"])
     return DataNode(
       address: address, directory: directory, service: service, link: link, scrub: scrub, jobs: jobs,
-      server: server, coordinator: coordinator, health: health, logger: logger)
+      server: server, coordinator: coordinator, health: health, endless: endless, logger: logger)
   }
 
   private static func makeService(
@@ -156,6 +159,7 @@ struct DataNode: Sendable {
     health.setAllNotServing()
     service.transfers.close()
     if grace > .zero { await link.announceStop(within: .seconds(1)) }
+    endless.close()
     await server.drain(grace: grace)
   }
 

@@ -40,9 +40,11 @@ package final class HealthService: Sendable {
     }
   }
 
-  /// Sets every service to `.notServing`: before a drain, so that callers go elsewhere.
+  /// Sets every service to `.notServing`: before a drain, so that callers go elsewhere. Who watches is told and
+  /// let go, or the drain would wait for every watcher.
   package func setAllNotServing() {
     for service in state.withLockedValue({ Array($0.statuses.keys) }) { set(.notServing, for: service) }
+    for watcher in state.withLockedValue({ Array($0.watchers.values) }) { watcher.continuation.finish() }
   }
 
   /// The status of `service`, or nothing when it was never set.

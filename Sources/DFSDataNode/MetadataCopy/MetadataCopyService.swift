@@ -14,6 +14,7 @@ struct MetadataCopyService: Sendable {
   let membership: Membership
   let copies: MetadataCopyStore
   let disk: BlockingThreads
+  let stop: StopGate
   let logger: Logger
 
   func register(on router: inout RPCRouter) {
@@ -23,8 +24,23 @@ struct MetadataCopyService: Sendable {
 
   // MARK: Keeping
 
-  /// Writes what one coordinator sends, message by message: each is answered once it is durable.
+  /// Lives until the coordinator ends it or the node stops, whichever comes first.
   private func keep(
+    _ reader: MessageReader<WireKeepMetadataRequest>, _ writer: MessageWriter<WireKeepMetadataResponse>
+  ) async throws {
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      group.addTask { try await self.take(reader, writer) }
+      group.addTask {
+        await stop.closed()
+        throw DFSError(.unavailable, "node \(node) is stopping")
+      }
+      defer { group.cancelAll() }
+      try await group.next()
+    }
+  }
+
+  /// Writes what one coordinator sends, message by message: each is answered once it is durable.
+  private func take(
     _ reader: MessageReader<WireKeepMetadataRequest>, _ writer: MessageWriter<WireKeepMetadataResponse>
   ) async throws {
     guard case .open(let open) = try await reader.next()?.part else {

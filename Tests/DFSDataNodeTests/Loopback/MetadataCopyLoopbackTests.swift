@@ -114,6 +114,24 @@ import Testing
     }
   }
 
+  @Test func `a stop does not wait for the stream of a coordinator, which is told`() async throws {
+    try await NodeCluster.with(1, change: { $0.drainGrace = .seconds(600) }) { cluster, _ in
+      let node = await cluster.nodes[0]
+      let code = await Self.refusal {
+        try await node.channel.call(
+          DataNodeMethods.keepMetadata, options: .init(timeout: .seconds(50), waitForReady: true)
+        ) { writer, reader in
+          try await writer.write(Self.opening(node))
+          _ = try await reader.next()
+          node.server.stop()
+          _ = try await reader.next()
+        }
+      }
+      #expect(code == .unavailable)
+      try await node.task.value
+    }
+  }
+
   @Test func `other clusters, other coordinators and damaged content are refused`() async throws {
     try await NodeCluster.with(1) { cluster, _ in
       let node = await cluster.nodes[0]
