@@ -178,7 +178,7 @@ package enum SettingTable {
       "Memory for bytes that are on their way, or kept until they are acknowledged"),
     SettingKey(
       "client.timeout", .duration(.milliseconds(100)...(.seconds(86_400))), "30s",
-      "How long one step may take, waiting for a coordinator or a datanode to come back included"),
+      "How long one step may wait for what is away; a third of that for a write with too few datanodes left"),
     SettingKey(
       "client.stall_timeout", .duration(.milliseconds(100)...(.seconds(600))), "2500ms",
       "A datanode that is silent so long in the middle of a read is given up for another"),

@@ -58,6 +58,16 @@ public struct DFSError: Error, Sendable {
   }
 }
 
+extension DFSError {
+  /// The answer of a coordinator that has too few datanodes for a write. It is definite: only datanodes that
+  /// come back change it, so asking again soon is of little use.
+  public static func tooFewNodes(_ message: String, metadata: [String: String] = [:]) -> DFSError {
+    DFSError(.unavailable, message, metadata: metadata.merging(["shortage": "datanodes"]) { $1 })
+  }
+
+  public var isTooFewNodes: Bool { code == .unavailable && metadata["shortage"] == "datanodes" }
+}
+
 extension DFSError: CustomStringConvertible {
   public var description: String {
     guard let cause else { return message }

@@ -13,7 +13,7 @@ struct CoordinatorRetryTests {
   private func end(
     _ kind: CoordinatorRetry.Kind, _ codes: [DFSError.Code], patience: Duration = .seconds(5)
   ) -> (DFSError, attempts: Int, after: Duration) {
-    var retry = CoordinatorRetry(kind, started: start, patience: patience)
+    var retry = CoordinatorRetry(kind, started: start, patience: patience, shortage: patience)
     var now = start
     var attempts = 0
     while true {
@@ -39,13 +39,32 @@ struct CoordinatorRetryTests {
     #expect(error.code == .unavailable && attempts > 4 && after < .seconds(5) && after > .seconds(2))
   }
 
+  @Test func `a shortage of datanodes is waited out for a shorter time, which begins with the answer`() {
+    var retry = CoordinatorRetry(.mutation, started: start, patience: .seconds(30), shortage: .seconds(10))
+    let shortage = DFSError.tooFewNodes("too few")
+    var now = start + .seconds(12)
+    guard case .retry = retry.decide(after: DFSError(.unavailable, "away"), now: now, chance: 1) else {
+      Issue.record("a coordinator that is away is waited for")
+      return
+    }
+    let begin = now
+    while case .retry(let pause) = retry.decide(after: shortage, now: now, chance: 1) { now += pause }
+    #expect(begin.duration(to: now) > .seconds(7) && begin.duration(to: now) < .seconds(10))
+    var hasty = CoordinatorRetry(.mutation, started: start, patience: .seconds(30), shortage: .zero)
+    guard case .fail(let error) = hasty.decide(after: shortage, now: start, chance: 0) else {
+      Issue.record("asked again although it was not to be")
+      return
+    }
+    #expect(error.isTooFewNodes)
+  }
+
   @Test func `an unknown outcome that is never settled is reported as unknown`() {
     #expect(end(.mutation, [.outcomeUnknown, .unavailable]).0.code == .outcomeUnknown)
     #expect(end(.mutation, [.deadlineExceeded, .unavailable]).0.code == .outcomeUnknown)
   }
 
   @Test func `a call that left and whose connection broke is reported as unknown when nothing settles it`() {
-    var retry = CoordinatorRetry(.mutation, started: start, patience: .seconds(1))
+    var retry = CoordinatorRetry(.mutation, started: start, patience: .seconds(1), shortage: .seconds(1))
     let lost = DFSError(.unavailable, "the connection was lost", cause: MaybeProcessed())
     guard case .retry = retry.decide(after: lost, now: start, chance: 0) else {
       Issue.record("a lost connection is worth another attempt")

@@ -176,6 +176,59 @@ struct UploadPlanTests {
     #expect(attempts > 5 && start.duration(to: now) <= .seconds(33))
   }
 
+  @Test func `when nobody else is left to write to, an upload fails sooner`() throws {
+    for (prospect, limit) in [(UploadPlan.Prospect.none, Duration.seconds(10)), (.others, .seconds(30))] {
+      var plan = plan(chunks: 1, slots: slots(0..<40))
+      var now = start
+      while plan.failure == nil {
+        switch try? plan.nextStep(now: now, canWrite: { _ in true }) {
+        case .write(let position, let slot, _):
+          plan.writeFailed(
+            position, group: slot.group, former: nil, DFSError(.unavailable, "no"), prospect: prospect,
+            now: now)
+        case .wait(let until): now = until
+        default: break
+        }
+      }
+      #expect(start.duration(to: now) >= limit && start.duration(to: now) < limit + .seconds(3))
+      #expect(plan.failure?.message.contains("nothing is visible") == true)
+    }
+  }
+
+  @Test func `a coordinator without nodes for a chunk is asked again for a while, at intervals`() throws {
+    var plan = plan(chunks: 1, slots: [])
+    var now = start
+    var asked = 0
+    while plan.failure == nil {
+      switch try? plan.nextStep(now: now, canWrite: { _ in true }) {
+      case .allocate:
+        asked += 1
+        plan.allocationFailed(DFSError.tooFewNodes("no group has enough nodes"), now: now)
+      case .wait(let until): now = until
+      default: break
+      }
+    }
+    #expect((15...25).contains(asked) && start.duration(to: now) == .seconds(10))
+    #expect(
+      plan.failure?.isTooFewNodes == true && plan.failure?.message.contains("nothing is visible") == true)
+  }
+
+  @Test func `the time of a coordinator that is away is not held against the datanodes`() throws {
+    var plan = plan(chunks: 1, slots: slots(0..<1))
+    let first = writes(try steps(&plan))[0]
+    plan.writeFailed(0, group: first.slot.group, former: nil, DFSError(.unavailable, "gone"), now: start)
+    guard case .allocate = try plan.nextStep(now: start, canWrite: { _ in true }) else {
+      Issue.record("no allocation")
+      return
+    }
+    let late = start + .seconds(25)
+    plan.allocated(slots(1..<2, isLastResort: true), now: late)
+    let second = writes(try steps(&plan, at: late))[0]
+    plan.writeFailed(
+      0, group: second.slot.group, former: nil, DFSError(.unavailable, "gone"), prospect: .none, now: late)
+    #expect(plan.failure == nil)
+  }
+
   @Test func `what a node calls wrong is not repeated for long`() throws {
     var plan = plan(chunks: 1, slots: slots(0..<40))
     var now = start

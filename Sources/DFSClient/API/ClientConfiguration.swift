@@ -37,4 +37,8 @@ public struct ClientConfiguration: Sendable {
   public var spoolDirectory: String?
 
   public init() {}
+
+  /// An upload for which too few datanodes are left waits a third of its patience: one that is started again
+  /// is there in seconds, and for one that is gone waiting is of no use.
+  var shortagePatience: Duration { patience / 3 }
 }

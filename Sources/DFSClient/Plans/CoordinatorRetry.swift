@@ -19,13 +19,17 @@ struct CoordinatorRetry: Sendable {
   let kind: Kind
   let started: ContinuousClock.Instant
   let patience: Duration
+  /// How long it goes on while the coordinator answers that too few datanodes are there.
+  let shortage: Duration
+  private var shortSince: ContinuousClock.Instant?
   private var attempts = 0
   private(set) var mayHaveHappened = false
 
-  init(_ kind: Kind, started: ContinuousClock.Instant, patience: Duration) {
+  init(_ kind: Kind, started: ContinuousClock.Instant, patience: Duration, shortage: Duration) {
     self.kind = kind
     self.started = started
     self.patience = patience
+    self.shortage = shortage
   }
 
   /// `chance` is from 0 to 1 and spreads the clients of a restarted coordinator.
@@ -35,8 +39,24 @@ struct CoordinatorRetry: Sendable {
     guard isTransient(error.code) else { return .fail(settle(error)) }
     let ceiling = min(Self.longestPause, Self.firstPause * (1 << min(attempts - 1, 10)))
     let pause = ceiling / 2 + ceiling / 2 * chance
-    guard started.duration(to: now) + pause < patience else { return .fail(settle(error)) }
+    guard started.duration(to: now) + pause < patience, isWorthWaiting(error, now, pause) else {
+      return .fail(settle(error))
+    }
     return .retry(after: pause)
+  }
+
+  /// Datanodes that are started with their coordinator register a moment later, so the answer is not final at
+  /// once.
+  private mutating func isWorthWaiting(
+    _ error: DFSError, _ now: ContinuousClock.Instant, _ pause: Duration
+  ) -> Bool {
+    guard error.isTooFewNodes else {
+      shortSince = nil
+      return true
+    }
+    let since = shortSince ?? now
+    shortSince = since
+    return since.duration(to: now) + pause < shortage
   }
 
   private func isTransient(_ code: DFSError.Code) -> Bool {

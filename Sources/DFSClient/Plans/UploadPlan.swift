@@ -24,6 +24,9 @@ struct UploadPlan: Sendable {
     var ahead = 1024
     /// When for so long chunks have failed and none was written, the upload ends.
     var patience: Duration = .seconds(30)
+    /// The same once it is certain that too few datanodes can be reached: the coordinator knows no better
+    /// members than those that failed, or says so itself.
+    var shortage: Duration = .seconds(10)
     /// Times that one chunk is sent.
     var attempts = 24
     /// Times that one chunk is sent when nodes call the request itself wrong.
@@ -89,7 +92,8 @@ struct UploadPlan: Sendable {
   private var frontier = MerkleFrontier()
   private var length: Int64 = 0
   private var pool: Deque<Slot> = []
-  private var isAllocating = false
+  private var allocatingSince: Instant?
+  private var allocateNotBefore: Instant?
   private var isCommitting = false
   private var isDone = false
   private var renewAt: Instant
@@ -149,8 +153,8 @@ struct UploadPlan: Sendable {
   private mutating func writeStep(now: Instant, canWrite: (GroupID) -> Bool) -> Step? {
     guard inFlight.count < limits.inFlight, let position = candidate(now: now) else { return nil }
     guard let slot = takeSlot(canWrite) else {
-      guard !isAllocating else { return nil }
-      isAllocating = true
+      guard allocatingSince == nil, allocateNotBefore.map({ $0 <= now }) ?? true else { return nil }
+      allocatingSince = now
       return .allocate(count: slotsWanted())
     }
     let former = again.removeValue(forKey: position)?.former
@@ -177,7 +181,7 @@ struct UploadPlan: Sendable {
   }
 
   private mutating func commitStep() -> Step? {
-    guard let total, !isCommitting, !isSealing, !isRenewing, !isAllocating, inFlight.isEmpty else {
+    guard let total, !isCommitting, !isSealing, !isRenewing, allocatingSince == nil, inFlight.isEmpty else {
       return nil
     }
     let start = sealedSegments * limits.segment
@@ -195,7 +199,7 @@ struct UploadPlan: Sendable {
   /// What is due already waits for a report, such as that of a renewal or of a free place in flight: to wake
   /// for it would be to spin.
   private func wakeTime(now: Instant) -> Instant {
-    let times = again.values.map(\.notBefore) + (isRenewing ? [] : [renewAt])
+    let times = again.values.map(\.notBefore) + (isRenewing ? [] : [renewAt]) + [allocateNotBefore ?? now]
     return times.filter { $0 > now }.min() ?? now + limits.patience
   }
 
@@ -214,8 +218,29 @@ struct UploadPlan: Sendable {
   }
 
   mutating func allocated(_ slots: [Slot], now: Instant) {
-    isAllocating = false
+    endAllocating(now)
     pool.append(contentsOf: slots)
+  }
+
+  /// The coordinator has too few datanodes for a chunk. Some may come back in a moment.
+  mutating func allocationFailed(_ error: DFSError, now: Instant) {
+    endAllocating(now)
+    let since = troubledSince ?? now
+    troubledSince = since
+    allocateNotBefore = now + .milliseconds(500)
+    guard since.duration(to: now) >= limits.shortage else { return }
+    fail(
+      DFSError(
+        error.code, "\(error.message); nothing is visible under the name", metadata: error.metadata,
+        cause: error.cause))
+  }
+
+  /// While a coordinator is away no chunk is written, and that is not the datanodes' fault.
+  private mutating func endAllocating(_ now: Instant) {
+    guard let begin = allocatingSince else { return }
+    allocatingSince = nil
+    allocateNotBefore = nil
+    troubledSince = troubledSince?.advanced(by: begin.duration(to: now))
   }
 
   mutating func wrote(_ position: Int, _ chunk: WrittenChunk, now: Instant) {
@@ -226,9 +251,14 @@ struct UploadPlan: Sendable {
     troubledSince = nil
   }
 
-  /// A chunk was not written. Bytes that the source refuses are reported with `fail`, not here.
+  /// What else there is to try after a failure.
+  enum Prospect: Sendable { case others, none }
+
+  /// A chunk was not written. Bytes that the source refuses are reported with `fail`, not here. The prospect
+  /// is `.none` when the coordinator knew no better group, and too few of this one's members answer.
   mutating func writeFailed(
-    _ position: Int, group: GroupID, former: WrittenChunk?, _ error: DFSError, now: Instant
+    _ position: Int, group: GroupID, former: WrittenChunk?, _ error: DFSError, prospect: Prospect = .others,
+    now: Instant
   ) {
     inFlight.remove(position)
     // What was the best answer before this failure may not be the best one after it.
@@ -240,12 +270,13 @@ struct UploadPlan: Sendable {
     let isHopeless = attempts >= (isRefusal ? limits.refusals : limits.attempts)
     let since = troubledSince ?? now
     troubledSince = since
-    if isHopeless || since.duration(to: now) >= limits.patience {
+    let patience = prospect == .none ? min(limits.patience, limits.shortage) : limits.patience
+    if isHopeless || since.duration(to: now) >= patience {
       fail(
         DFSError(
           Self.verdict(error.code),
           "chunk \(position) could not be written to enough datanodes, after \(attempts) attempts; "
-            + "nothing is visible under the name",
+            + "nothing is visible under the name; \"dfsd status\" shows the datanodes",
           metadata: error.metadata, cause: error))
       return
     }

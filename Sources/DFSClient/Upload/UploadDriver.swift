@@ -39,6 +39,7 @@ struct UploadDriver: Sendable {
     case wrote(Int, UploadPlan.WrittenChunk)
     case writeFailed(Int, UploadPlan.Slot, former: UploadPlan.WrittenChunk?, DFSError)
     case allocated([UploadPlan.Slot])
+    case allocationFailed(DFSError)
     case sealed(Int)
     case rejected([UInt32])
     case renewed(Duration)
@@ -96,7 +97,12 @@ struct UploadDriver: Sendable {
       return try await source.fill(position, chunkSize: chunkSize.bytes) ? .filled : .sourceEnded
     case .write(let position, let slot, let former):
       return try await write(position, slot, former)
-    case .allocate(let count): return .allocated(try await allocate(count))
+    case .allocate(let count):
+      do {
+        return .allocated(try await allocate(count))
+      } catch let error as DFSError where error.isTooFewNodes {
+        return .allocationFailed(error)
+      }
     case .seal(let segment, let chunks): return try await seal(segment, chunks)
     case .renew: return try await renew()
     case .commit(let commit): return try await self.commit(commit)
@@ -124,8 +130,11 @@ struct UploadDriver: Sendable {
         "a chunk is written again",
         metadata: ["upload": "\(upload)", "index": "\(slot.index)", "error": "\(error)"])
       connection.metrics.rewrittenChunks.increment()
-      plan.writeFailed(position, group: slot.group, former: former, error, now: .now)
+      let isLast = slot.isLastResort && !connection.canWrite(slot.group)
+      plan.writeFailed(
+        position, group: slot.group, former: former, error, prospect: isLast ? .none : .others, now: .now)
     case .allocated(let slots): plan.allocated(slots, now: .now)
+    case .allocationFailed(let error): plan.allocationFailed(error, now: .now)
     case .sealed(let segment): plan.sealed(segment)
     case .rejected(let indices): plan.rejected(indices, now: .now)
     case .renewed(let lease): plan.renewed(lease: lease, now: .now)
@@ -186,7 +195,8 @@ struct UploadDriver: Sendable {
     let avoid = connection.withKnowledge { known in
       known.map.groups.values.filter { !$0.canWrite(health: known.health, now: .now) }.map(\.id.rawValue)
     }
-    let answer = try await connection.mutate(CoordinatorMethods.allocateChunks) { id in
+    // The plan decides how long a shortage of datanodes is put up with.
+    let answer = try await connection.mutate(CoordinatorMethods.allocateChunks, shortage: .zero) { id in
       var request = WireAllocateChunksRequest()
       request.requestID = id
       request.upload = upload.rawValue

@@ -69,6 +69,7 @@ struct Uploader: Sendable {
     var limits = UploadPlan.Limits()
     limits.inFlight = inFlight(chunkSize, source)
     limits.patience = connection.configuration.patience
+    limits.shortage = connection.configuration.shortagePatience
     var plan = UploadPlan(
       chunkCount: count, limits: limits, slots: begun.allocations.flatMap { $0.slots(isLastResort: false) },
       lease: .milliseconds(Int64(clamping: begun.leaseMs)), now: .now)

@@ -58,8 +58,7 @@ package struct ChunkAllocator: Sendable {
   ) throws -> [GroupID] {
     let window = window(avoiding: avoided, keeping: named, seed: seed)
     guard !window.isEmpty else {
-      throw DFSError(
-        .unavailable,
+      throw DFSError.tooFewNodes(
         """
         no group of \(policy.replicas) replicas has the \(policy.writeQuorum) reachable, writable nodes that a \
         write needs; see `dfsd status`

@@ -86,8 +86,8 @@ package actor GroupKeeper {
     do {
       changes = try planner.plan(table, using: &generator)
     } catch let error as DFSError where members.count >= policy.writeQuorum {
-      throw DFSError(
-        .unavailable, "\(error.message); \(members.count) are known, the others have not come back yet",
+      throw DFSError.tooFewNodes(
+        "\(error.message); \(members.count) are known, the others have not come back yet",
         metadata: error.metadata)
     }
     for start in stride(from: 0, to: changes.count, by: Limits.groupsPerChange) {
