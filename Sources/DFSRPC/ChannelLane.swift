@@ -131,7 +131,11 @@ final class ChannelLane: Sendable {
   }
 
   private static func lost(_ connection: RPCConnection) -> DFSError {
-    DFSError(.unavailable, "the connection to \(connection.endpoint) has ended")
+    lost(connection.endpoint)
+  }
+
+  private static func lost(_ endpoint: Endpoint) -> DFSError {
+    DFSError(.unavailable, "the connection to \(endpoint) has ended", cause: NotProcessed())
   }
 
   // MARK: - Losing one
@@ -189,7 +193,7 @@ final class ChannelLane: Sendable {
       let connection = try await RPCConnection.connect(
         to: endpoint, configuration: configuration, on: executor, loops: loops, logger: logger
       ) { [weak self] in
-        self?.ended(id, DFSError(.unavailable, "the connection to \(endpoint) has ended"))
+        self?.ended(id, Self.lost(endpoint))
       }
       await opened(Link(id: id, connection: connection))
       return nil

@@ -29,6 +29,17 @@ final class RPCService: Sendable {
     try await method.run(call)
   }
 
+  /// Every call leaves a line for whoever follows one through the processes.
+  func finished(_ context: CallContext, _ code: RPCStatus.Code, _ duration: Duration) {
+    metrics.finished(context.path, code, duration)
+    logger.debug(
+      "call finished",
+      metadata: [
+        "method": "\(context.path)", "peer": "\(context.peer)", "request_id": "\(context.traceID)",
+        "status": "\(code)", "microseconds": "\(Int64(duration / .microseconds(1)))",
+      ])
+  }
+
   /// What nobody foresaw is logged with its cause, which the caller does not get to see.
   func log(_ error: any Error, _ context: CallContext) {
     let error = DFSError(wrapping: error, "the handler failed")

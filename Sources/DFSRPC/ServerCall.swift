@@ -106,7 +106,7 @@ final class ServerCall: HTTP2StreamDelegate, @unchecked Sendable {
     isOver = true
     deadline?.cancel()
     deadline = nil
-    service.metrics.finished(method.path, code, start.duration(to: .now))
+    service.finished(context, code, start.duration(to: .now))
   }
 
   /// Ends the call although the handler still runs, and cancels that.

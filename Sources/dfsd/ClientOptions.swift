@@ -22,7 +22,7 @@ struct ClientOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "How long to wait for parts of the cluster that do not answer, such as 30s or 5m.",
+      "How long to wait for what is away, such as 30s or 5m; a third of that where too few datanodes are left.",
       valueName: "duration"))
   var timeout: String?
 
@@ -41,7 +41,7 @@ struct ClientOptions: ParsableArguments {
     let settings = try settings()
     // Commands talk to people: a line of the library's log is shown only when somebody asked for it.
     let level = ProcessInfo.processInfo.environment["LOG_LEVEL"].flatMap { Logger.Level(rawValue: $0) }
-    LogSystem.start(level: level ?? .critical) { nil }
+    LogSystem.start(level: level ?? .critical) { OperationTrace.id }
     let client = try DFSClient.connect(
       coordinators: settings.cluster.coordinators, configuration: ClientConfiguration(settings))
     do {

@@ -49,7 +49,14 @@ public final class DFSClient: Sendable {
   func operation<Result: Sendable>(_ body: @Sendable () async throws -> Result) async throws -> Result {
     do {
       return try await OperationTrace.run {
-        try await withTaskExecutorPreference(connection.loops.next(), operation: body)
+        do {
+          let result = try await withTaskExecutorPreference(connection.loops.next(), operation: body)
+          connection.logger.debug("an operation is done")
+          return result
+        } catch {
+          connection.logger.info("an operation failed", metadata: ["error": "\(error)"])
+          throw error
+        }
       }
     } catch {
       throw DFSError(wrapping: error, "the operation failed")

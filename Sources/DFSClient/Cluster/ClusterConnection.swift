@@ -144,12 +144,14 @@ final class ClusterConnection: Sendable {
   }
 
   /// A call that changes something. `request` gets an id that stays the same however often it is sent.
+  /// `shortage` is how long it goes on while too few datanodes are there for it.
   func mutate<Request, Response>(
-    _ method: UnaryMethod<Request, Response>, patience: Duration? = nil, _ request: (WireRequestId) -> Request
+    _ method: UnaryMethod<Request, Response>, patience: Duration? = nil, shortage: Duration? = nil,
+    _ request: (WireRequestId) -> Request
   ) async throws -> Response {
     try await freshenRevision()
     let message = request(WireRequestId(newRequestID()))
-    return try await persist(.mutation, patience) { [coordinator] options in
+    return try await persist(.mutation, patience, shortage) { [coordinator] options in
       try await coordinator.call(method, message, options: options)
     }
   }
@@ -166,12 +168,13 @@ final class ClusterConnection: Sendable {
   static let attemptTimeout: Duration = .seconds(15)
 
   private func persist<Response>(
-    _ kind: CoordinatorRetry.Kind, _ limit: Duration? = nil, attempt timeout: Duration = attemptTimeout,
-    _ attempt: (CallOptions) async throws -> Response
+    _ kind: CoordinatorRetry.Kind, _ limit: Duration? = nil, _ shortage: Duration? = nil,
+    attempt timeout: Duration = attemptTimeout, _ attempt: (CallOptions) async throws -> Response
   ) async throws -> Response {
     let wasReached = knowledge.withLockedValue { $0.wasReached }
     let patience = limit ?? (wasReached ? configuration.patience : configuration.connectTimeout)
-    var retry = CoordinatorRetry(kind, started: .now, patience: patience)
+    var retry = CoordinatorRetry(
+      kind, started: .now, patience: patience, shortage: shortage ?? configuration.shortagePatience)
     while true {
       do {
         let options = CallOptions(timeout: timeout, metadata: OperationTrace.metadata)
@@ -191,12 +194,20 @@ final class ClusterConnection: Sendable {
 
   /// `waited` is how long a coordinator that had answered before was waited for.
   private func explain(_ error: DFSError, _ waited: Duration?) -> DFSError {
-    // An error with facts of its own came from a coordinator that does answer.
-    guard error.code == .unavailable, error.cause != nil, error.metadata.isEmpty else { return error }
     let places = coordinators.map(\.description).joined(separator: ", ")
+    if error.code == .unimplemented {
+      return DFSError(
+        .unimplemented, "what answers at \(places) is no coordinator, or one of another version", cause: error
+      )
+    }
+    // What has no cause here was said by a coordinator that does answer.
+    guard [.unavailable, .deadlineExceeded].contains(error.code), error.cause != nil, error.metadata.isEmpty
+    else { return error }
     if let waited {
       return DFSError(
-        .unavailable, "the coordinator at \(places) went away and was not back within \(waited.formatted)")
+        .unavailable,
+        "the coordinator at \(places) went away and was not back within \(waited.formatted); see whether it runs, "
+          + "and what its log says")
     }
     return DFSError(
       .unavailable,

@@ -1,8 +1,8 @@
 import DFSRPC
 
 /// Names one operation of a client, so that its calls can be followed through every process's log.
-enum OperationTrace {
-  @TaskLocal static var id: String?
+package enum OperationTrace {
+  @TaskLocal package static var id: String?
 
   /// Runs `body` under a new name, unless it is part of an operation that has one.
   static func run<Result>(

@@ -41,7 +41,8 @@ struct TemporaryFile: Sendable {
     } catch var error as DFSError {
       // The person knows the target, not our temporary name.
       error.message =
-        error.code == .notFound ? "there is no directory \(directory)" : "\(target): \(error.message)"
+        error.code == .notFound
+        ? "there is no directory \(directory); create it first" : "\(target): \(error.message)"
       error.metadata["path"] = target
       throw error
     }
