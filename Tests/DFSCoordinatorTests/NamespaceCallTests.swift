@@ -101,6 +101,26 @@ struct `Names at a coordinator` {
     }
   }
 
+  @Test func `a listing that takes longer than its moment is kept goes on behind the last name and says so`()
+    async throws
+  {
+    try await CoordinatorScene.run { scene in
+      for name in ["a", "b", "c", "d"] { try await scene.putInline("/\(name)", [1]) }
+      let first = try await scene.list("/", pageSize: 2)
+      #expect(first.entries.map(\.path) == ["a", "b"])
+      try await scene.remove("/b")
+      try await scene.remove("/c")
+      try await scene.putInline("/aa", [1])
+      try await scene.putInline("/e", [1])
+      scene.time.pass(.seconds(299))
+      let kept = try await scene.list("/", pageSize: 1, page: first.nextPage)
+      #expect(kept.entries.map(\.path) == ["c"] && kept.revision == first.revision && !kept.snapshotLost)
+      scene.time.pass(.seconds(2))
+      let late = try await scene.list("/", pageSize: 2, page: kept.nextPage)
+      #expect(late.entries.map(\.path) == ["d", "e"] && late.revision > first.revision && late.snapshotLost)
+    }
+  }
+
   @Test func `entries with large attributes fill a page sooner, and none is lost`() async throws {
     try await CoordinatorScene.run { scene in
       let value = Data(repeating: 1, count: 16_000)

@@ -165,17 +165,20 @@ struct `Uploads at a coordinator` {
       let resumed = try await scene.call(CoordinatorMethods.resumeUpload, resume)
       #expect(resumed.path == "/big" && resumed.sealedSegments == 1 && !resumed.more)
       #expect(resumed.allocations == upload.allocations)
+      resume.fromIndex = 500
+      let rest = try await scene.call(CoordinatorMethods.resumeUpload, resume).allocations
+      #expect(rest.first?.firstIndex == 500 && rest.reduce(0) { $0 + $1.count } == 12)
 
       var more = WireAllocateChunksRequest()
       more.requestID = scene.requestID()
       more.upload = upload.begun.upload
       more.chunks = 2
       let second = try await scene.call(CoordinatorMethods.allocateChunks, more)
-      var rest = upload
-      rest.allocations = second.allocations
-      for group in second.groups { rest.groups[group.id] = group }
-      let last = try rest.sealedChunks(by: nodes, lastLength: 7)
-      var commit = rest.commitRequest(last, at: scene)
+      var tail = upload
+      tail.allocations = second.allocations
+      for group in second.groups { tail.groups[group.id] = group }
+      let last = try tail.sealedChunks(by: nodes, lastLength: 7)
+      var commit = tail.commitRequest(last, at: scene)
       commit.chunkCount = 514
       commit.length = 513 * 65536 + 7
       let committed = try await scene.call(CoordinatorMethods.commitUpload, commit)
