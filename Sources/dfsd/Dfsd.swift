@@ -23,8 +23,8 @@ struct Dfsd: AsyncParsableCommand {
       COORDINATOR_HOST and COORDINATOR_PORT, else the file of --config or
       DFS_CONFIG, else 127.0.0.1:7400.
 
-      dfsd --generate-completion-script bash (or zsh, fish) prints completions for the
-      shell. A name that begins with a dash goes after --: dfsd put -- -name /x
+      dfsd --generate-completion-script bash (or zsh, fish) prints completions.
+      A name that begins with a dash goes after --: dfsd put -- -name /x
 
       Exit status:
       \(ExitStatus.table)

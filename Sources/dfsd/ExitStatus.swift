@@ -54,7 +54,7 @@ enum ExitStatus: Int32, CaseIterable {
     case .permission: "not allowed"
     case .unimplemented: "the other side does not know how: versions differ"
     case .atRisk: "the cluster answers, and copies are missing or a person is needed"
-    case .partial: "done, but for what the messages name: links, pipes, names that are not UTF-8"
+    case .partial: "done, but for what the messages name: links, pipes, names not in UTF-8"
     case .usage: "wrong options or arguments"
     case .interrupted: "interrupted; an upload in progress was aborted"
     }

@@ -83,6 +83,44 @@ struct LayoutTests {
     }
   }
 
+  @Test func `no line of a help text is wider than a terminal, where it would be broken`() throws {
+    let sources = try Repository.files(under: "Sources/dfsd", ending: ".swift")
+    var count = 0
+    for file in sources {
+      for match in file.text.matches(of: /discussion: """\n((?s:.*?))\n +"""/) {
+        count += 1
+        let lines = match.1.split(separator: "\n")
+        let indent = lines.map { $0.prefix { $0 == " " }.count }.min() ?? 0
+        for line in lines {
+          // An interpolated value is a number of two digits.
+          let shown = line.dropFirst(indent).replacing(/\\\([^)]*\)/, with: "99")
+          #expect(shown.count <= 80, "\(file.path): \(shown)")
+        }
+      }
+    }
+    #expect(count > 20)
+  }
+
+  @Test func `the library's documented example is the one that a test runs`() throws {
+    func code(_ text: some StringProtocol) -> [String] {
+      text.split(separator: "\n").map { $0.trimmingCharacters(in: .whitespaces) }.filter { !$0.isEmpty }
+    }
+    let source = try Repository.text("Sources/DFSClient/API/DFSClient.swift")
+    let example = try #require(source.firstMatch(of: /\/\/\/ ```swift\n((?s:.*?))\/\/\/ ```\n/)).1
+    let documented = code(example.replacing("///", with: ""))
+    // The test has files of its own, and keeps the names instead of printing them.
+    let test = Set(
+      code(try Repository.text("Tests/ClusterTests/LibraryTests.swift")).map {
+        $0.replacing("file: cat,", with: "file: \"cat.jpg\",").replacing(
+          "to: copy)", with: "to: \"copy.jpg\")"
+        )
+        .replacing("Endpoint(address)", with: "Endpoint(\"127.0.0.1:7400\")")
+        .replacing("names.append(entry.path)", with: "print(entry.path, entry.attributes.length)")
+      })
+    #expect(documented.count > 8)
+    for line in documented { #expect(test.contains(line), "no test runs: \(line)") }
+  }
+
   @Test func `the exit statuses are written down as they are`() throws {
     let table = try Repository.text("Sources/dfsd/Documentation.docc/Operations.md")
     let source = try Repository.text("Sources/dfsd/ExitStatus.swift")

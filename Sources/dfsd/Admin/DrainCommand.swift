@@ -8,9 +8,9 @@ struct DrainCommand: AsyncParsableCommand {
     abstract: "Empty a datanode: others get its chunks, and it serves until they have them.",
     discussion: """
       Examples:
-        dfsd admin drain 3f2a             returns at once; "dfsd status" shows how far it is
-        dfsd admin drain --wait 3f2a      returns when it can be removed
-        dfsd admin undrain 3f2a           changes your mind
+        dfsd admin drain 3f2a           returns at once; see "dfsd status"
+        dfsd admin drain --wait 3f2a    returns when it can be removed
+        dfsd admin undrain 3f2a         changes your mind
 
       It goes on without this command: an interrupted --wait changes nothing. Where
       no other node may take a chunk (too few nodes, or zones), it stays until one

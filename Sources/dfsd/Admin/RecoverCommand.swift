@@ -12,10 +12,10 @@ struct RecoverCommand: AsyncParsableCommand {
     commandName: "recover",
     abstract: "Rebuild a lost coordinator from the copies of its metadata on datanodes.",
     discussion: """
-      Stop the old coordinator first. Name all datanodes: the newest copy is taken, and
-      what any of them has seen beyond it is told. Look before you write:
+      Stop the old coordinator first. Name all datanodes: the newest copy is taken,
+      and what any of them has seen beyond it is told. Look before you write:
         dfsd admin recover --from-datanodes a:7401,b:7401,c:7401 --dry-run
-        dfsd admin recover --from-datanodes a:7401,b:7401,c:7401 --data /var/lib/dfs/new
+        dfsd admin recover --from-datanodes a:7401,b:7401,c:7401 --data /data/new
       """)
 
   @Option(help: ArgumentHelp("The addresses of the datanodes.", valueName: "host:port,…")) var fromDatanodes:

@@ -15,7 +15,7 @@ struct ScrubCommand: AsyncParsableCommand {
       The datanodes do this all the time, within datanode.scrub_period; this only
       begins a new pass. A bad copy is set aside and repaired from a good one.
 
-      Exit status with --wait: 0 when every copy was good, \(ExitStatus.atRisk.rawValue) when bad ones were found.
+      Exit status with --wait: 0 when all are good, \(ExitStatus.atRisk.rawValue) when bad ones were found.
       """)
 
   @OptionGroup var client: ClientOptions

@@ -8,9 +8,11 @@ struct BenchRepairCommand: AsyncParsableCommand {
     commandName: "repair",
     abstract: "Measure how a cluster heals: one of its datanodes is killed.",
     discussion: """
-      Starts a cluster of its own, fills it, kills a datanode with SIGKILL, and measures when that is noticed, what
-      readers meet until then, when the first copy is made again, how fast copies are made while nobody else works,
-      and what a foreground of reads and writes feels while it goes on. Removes everything afterwards.
+      Starts a cluster of its own, fills it, kills a datanode with SIGKILL, and
+      measures when that is noticed, what readers meet until then, when the first
+      copy is made again, how fast copies are made while nobody else works, and what
+      a foreground of reads and writes feels while it goes on. Removes everything
+      afterwards.
 
       Examples:
         dfsd bench repair --directory /mnt/disk

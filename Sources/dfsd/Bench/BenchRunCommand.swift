@@ -8,9 +8,10 @@ struct BenchRunCommand: AsyncParsableCommand {
     commandName: "run",
     abstract: "Measure what clients meet: wall time, CPU of every process, rates, latencies, memory.",
     discussion: """
-      Without --coordinators it starts a cluster of its own (one coordinator, three datanodes, each a process), and
-      removes it afterwards. With --coordinators it measures a running one; of that, only the processes on this
-      machine are counted. The machine's own limits are measured in the same run.
+      Without --coordinators it starts a cluster of its own (one coordinator, three
+      datanodes, each a process), and removes it afterwards. With --coordinators it
+      measures a running one; of that, only the processes on this machine are
+      counted. The machine's own limits are measured in the same run.
 
       Examples:
         dfsd bench

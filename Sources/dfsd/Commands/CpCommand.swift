@@ -35,7 +35,15 @@ struct CpCommand: AsyncParsableCommand {
     try await client.withClient { client in
       let place = try await RemoteTarget(target, client)
       if isDirectoryMeant { try place.requireDirectory() }
-      for source in sources { try await command.copy(source, to: place.destination(for: source), client) }
+      for source in sources {
+        let destination = try place.destination(for: source)
+        guard source != destination else {
+          throw DFSError(.invalidArgument, "\(source) cannot be copied onto itself")
+        }
+        try await place.inside(destination, from: source) {
+          try await command.copy(source, to: destination, client)
+        }
+      }
     }
   }
 

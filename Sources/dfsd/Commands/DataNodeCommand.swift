@@ -11,8 +11,8 @@ struct DataNodeCommand: AsyncParsableCommand {
     abstract: "Run a datanode: one directory on one disk, served to clients and peers.",
     discussion: """
       Examples:
-        dfsd datanode --data /disks/1 --listen 127.0.0.1:7401 --coordinators 127.0.0.1:7400
-        dfsd datanode --config /etc/dfs/cluster.yaml --data /disks/2 --zone rack-7
+        dfsd datanode --data /disks/1 --coordinators 10.0.0.1:7400 --zone rack-7
+        dfsd datanode --config /etc/dfs/cluster.yaml --data /disks/2
 
       It may be started before its coordinator: it joins by itself when that is there.
       """)

@@ -51,8 +51,12 @@ struct GetCommand: AsyncParsableCommand {
   }
 
   private func plan(_ sources: [RemotePath], _ target: String) throws -> [TreeDownload.Item] {
-    let isDirectory = (try? LocalEntry(target, following: true).kind) == .directory
+    let kind = try? LocalEntry(target, following: true).kind
+    let isDirectory = kind == .directory
     if sources.count > 1 || target.hasSuffix("/"), !isDirectory {
+      guard kind == nil else {
+        throw DFSError(.failedPrecondition, "\(target) is not a directory", metadata: ["path": target])
+      }
       throw DFSError(
         .notFound, "there is no directory \(target); create it first", metadata: ["path": target])
     }

@@ -10,7 +10,7 @@ struct LsCommand: AsyncParsableCommand {
     discussion: """
       Examples:
         dfsd ls /
-        dfsd ls -l /photos      mode, copies, size, time; "meta" lies inside the metadata
+        dfsd ls -l /photos      mode, copies, size, time; "meta": in the metadata
         dfsd ls -r /photos      everything below, in order of path
 
       Entries come in byte order of their names, all of one moment. With --json,

@@ -30,8 +30,13 @@ struct MkdirCommand: AsyncParsableCommand {
     let (parents, replicas, json) = (self.parents, self.replicas, self.json)
     try await client.withClient { client in
       for path in paths {
-        let made = try await client.makeDirectory(path, makeParents: parents, replicas: replicas)
-        if json { try JSONOutput.print(AttributesOutput(path.description, made), pretty: false) }
+        do {
+          let made = try await client.makeDirectory(path, makeParents: parents, replicas: replicas)
+          if json { try JSONOutput.print(AttributesOutput(path.description, made), pretty: false) }
+        } catch var error as DFSError where error.code == .notFound && !parents {
+          error.message += "; add -p to create missing directories"
+          throw error
+        }
       }
     }
   }

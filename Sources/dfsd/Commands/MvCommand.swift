@@ -33,7 +33,9 @@ struct MvCommand: AsyncParsableCommand {
       if isDirectoryMeant { try place.requireDirectory() }
       for source in sources {
         let destination = try place.destination(for: source)
-        try await client.move(source, to: destination, replacing: command.noReplace ? .refused : .allowed)
+        try await place.inside(destination, from: source) {
+          try await client.move(source, to: destination, replacing: command.noReplace ? .refused : .allowed)
+        }
         if command.json {
           try JSONOutput.print(
             DoneOutput(action: "mv", path: source.description, target: destination.description, length: nil),
@@ -47,20 +49,39 @@ struct MvCommand: AsyncParsableCommand {
 /// A remote target of `mv` and `cp`: an existing directory takes things under their own names.
 struct RemoteTarget: Sendable {
   let path: RemotePath
-  let isDirectory: Bool
+  /// Nothing when nothing is there.
+  private let kind: EntryKind?
 
   init(_ path: RemotePath, _ client: DFSClient) async throws {
     self.path = path
     do {
-      isDirectory = try await client.stat(path).kind == .directory
+      kind = try await client.stat(path).kind
     } catch let error as DFSError where error.code == .notFound {
-      isDirectory = false
+      kind = nil
     }
   }
 
+  private var isDirectory: Bool { kind == .directory }
+
   func requireDirectory() throws {
-    guard !isDirectory else { return }
-    throw DFSError(.failedPrecondition, "\(path) is not a directory; create it with dfsd mkdir -p \(path)")
+    switch kind {
+    case .directory: return
+    case nil: throw DFSError(.notFound, "there is no directory \(path); create it with dfsd mkdir -p \(path)")
+    default: throw DFSError(.failedPrecondition, "\(path) is not a directory")
+    }
+  }
+
+  /// Runs `body`, which makes `destination`. When a directory above that is missing, the error tells what to do.
+  func inside(
+    _ destination: RemotePath, from source: RemotePath, _ body: () async throws -> Void
+  ) async throws {
+    do { try await body() } catch var error as DFSError where error.code == .notFound {
+      guard let parent = destination.parent, let path = error.metadata["path"],
+        let missing = try? RemotePath(path), parent.starts(with: missing), !source.starts(with: missing)
+      else { throw error }
+      error.message += "; create it with dfsd mkdir -p \(parent)"
+      throw error
+    }
   }
 
   func destination(for source: RemotePath) throws -> RemotePath {

@@ -13,7 +13,7 @@ struct UpCommand: AsyncParsableCommand {
     abstract: "Run a whole cluster in this process: a coordinator and datanodes.",
     discussion: """
       Examples:
-        dfsd up                          three datanodes, data in ./dfs-data, port 7400
+        dfsd up                 three datanodes, data in ./dfs-data, port 7400
         dfsd up --dir /data/dfs --datanodes 1 --port 7500
 
       What is stored stays when it is stopped and started again. Everything lies
