@@ -59,8 +59,8 @@ struct DataNode: Sendable {
     }
     let endless = StopGate()
     MetadataCopyService(
-      node: directory.identity.node, membership: service.membership, copies: copies, disk: disk, stop: endless,
-      logger: logger
+      node: directory.identity.node, membership: service.membership, copies: copies, disk: disk,
+      stop: endless, logger: logger
     ).register(on: &router)
     health.register(in: &router)
     try router.addReflection(of: [ProtocolDescriptors.fileDescriptorSet])
