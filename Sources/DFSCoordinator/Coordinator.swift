@@ -66,7 +66,7 @@ package struct Coordinator: Sendable {
       logger: logger)
     jobs = JobRunner(
       jobs: [
-        WatchNodes(service: service),
+        WatchNodes(service: service, channels: channels),
         ExpireUploads(namespace: namespace, logger: logger),
         ReapCondemned(
           namespace: namespace, cluster: cluster, channels: channels, disk: disk, logger: logger),

@@ -91,7 +91,7 @@ struct ClusterJobTests {
         let nodes = try await scene.join(3, address: address)
         scene.time.pass(.seconds(11))
         for node in nodes.dropLast() { try await node.beat(at: scene) }
-        _ = try await WatchNodes(service: scene.coordinator.service).step()
+        _ = try await scene.watch.step()
         let list = try await scene.jobs()
         #expect(list.silentNodes == [2, 3], "one does not answer, one is down")
         let own = list.jobs.filter { $0.node == 0 }

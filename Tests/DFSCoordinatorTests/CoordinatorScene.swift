@@ -73,6 +73,8 @@ final class CoordinatorScene: Sendable {
     try await channel.call(method, request, options: CallOptions(timeout: .seconds(20), waitForReady: true))
   }
 
+  var watch: WatchNodes { WatchNodes(service: coordinator.service, channels: coordinator.channels) }
+
   /// A fresh id that saw everything so far.
   func requestID() -> WireRequestId {
     generator.withLockedValue {

@@ -44,7 +44,7 @@ extension CoordinatorScene {
 
   /// Time passes, and only these nodes are in contact.
   func pass(_ seconds: Int, beating nodes: [ScriptedNode]) async throws {
-    let watch = WatchNodes(service: coordinator.service)
+    let watch = watch
     for _ in 0..<seconds / 4 {
       time.pass(.seconds(4))
       for node in nodes { try await node.beat(at: self) }

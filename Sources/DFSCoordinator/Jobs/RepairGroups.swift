@@ -10,7 +10,8 @@ import Synchronization
 ///
 /// A step works until nothing is left that can be done, or for half a minute, a page of a group at a time.
 /// Where a pass has come to is kept from step to step; after a restart it begins anew and finds what was
-/// copied.
+/// copied. A call that hangs holds back its own group alone: the table is looked at again, and other groups
+/// are begun, while it is waited for.
 package struct RepairGroups: Job {
   package let name = "repair"
   package let what = "Copies chunks to group members that lack them."
@@ -18,6 +19,8 @@ package struct RepairGroups: Job {
   private static let pause = Duration.milliseconds(250)
   /// The whole table is looked at so often while groups are worked on.
   private static let lookEvery = Duration.milliseconds(500)
+
+  private enum Event: Sendable { case worked, lookDue }
 
   private final class Memory: Sendable {
     struct State: Sendable {
@@ -31,14 +34,16 @@ package struct RepairGroups: Job {
   private let cluster: Cluster
   private let reconciler: GroupReconciler
   private let logger: Logger
+  private let clock: any Clock<Duration>
   private let memory = Memory()
 
   package init(
     namespace: Namespace, cluster: Cluster, groups: GroupKeeper, channels: NodeChannels,
     reports: ReplicaReports, disk: BlockingThreads, page: Int = 2000, logger: Logger,
-    now: @escaping @Sendable () -> ContinuousClock.Instant
+    now: @escaping @Sendable () -> ContinuousClock.Instant, clock: any Clock<Duration> = ContinuousClock()
   ) {
     self.cluster = cluster
+    self.clock = clock
     self.logger = logger
     let inventories = NodeInventories(epoch: namespace.epoch, channels: channels)
     reconciler = GroupReconciler(
@@ -63,24 +68,36 @@ package struct RepairGroups: Job {
     memory.state.withLock { $0.filledAt = nil }
     fill()
     await reconciler.lookForLost()
-    let worked = try await withThrowingTaskGroup(of: RepairQueue.Entry.self) { tasks in
-      var worked = 0
+    let worked = try await withThrowingTaskGroup(of: Event.self) { tasks in
+      var (worked, running) = (0, 0)
       func start() {
         guard ContinuousClock.now - begun < Self.longestStep else { return }
         while let entry = memory.state.withLock({ $0.queue.next() }) {
-          worked += 1
+          (worked, running) = (worked + 1, running + 1)
           tasks.addTask {
             await work(on: entry)
-            return entry
+            return .worked
           }
         }
       }
+      func waitForLook() {
+        tasks.addTask {
+          try await clock.sleep(for: Self.lookEvery)
+          return .lookDue
+        }
+      }
       start()
-      while try await tasks.next() != nil {
+      waitForLook()
+      while running > 0, let event = try await tasks.next() {
         try Task.checkCancellation()
+        switch event {
+        case .worked: running -= 1
+        case .lookDue: waitForLook()
+        }
         fill()
         start()
       }
+      tasks.cancelAll()
       return worked
     }
     return worked > 0 ? .atOnce : .after(Self.pause)

@@ -5,16 +5,20 @@ import DFSObservability
 import Metrics
 import Synchronization
 
-/// Four times a second: declares silent nodes down and out, makes that durable, and has the groups planned
-/// again when nodes are gone, drain or joined.
+/// Four times a second: declares silent nodes down and out, makes that durable, ends what waits for them, and
+/// has the groups planned again when nodes are gone, drain or joined.
 package struct WatchNodes: Job {
   package let name = "watch_nodes"
   package let what = "Notices nodes that went away or came back, and gives groups their slots."
   package let isVital = true
   private let service: CoordinatorService
+  private let channels: NodeChannels
   private let state = WatchState()
 
-  package init(service: CoordinatorService) { self.service = service }
+  package init(service: CoordinatorService, channels: NodeChannels) {
+    self.service = service
+    self.channels = channels
+  }
 
   package func step() async throws -> Pace {
     let now = service.now()
@@ -23,6 +27,7 @@ package struct WatchNodes: Job {
       return (transitions, PlanOccasion(state), state.membership.unsaved.sorted())
     }
     service.log(transitions)
+    for transition in transitions where transition.to != .up { channels.abandon(transition.node) }
     if state.isReportDue(now) { report() }
     for node in unsaved { try await save(node) }
     let hasSettled = now - service.startedAt >= service.configuration.settleTime

@@ -44,7 +44,8 @@ package final class MetadataCopies: Sendable {
   }
 
   private static let firstPause = Duration.milliseconds(500)
-  private static let longestPause = Duration.seconds(30)
+  /// A node that is back is sent to soon: until then the metadata lacks a copy.
+  private static let longestPause = Duration.seconds(5)
 
   private func keep(_ node: NodeID) async {
     var pause = Self.firstPause

@@ -5,7 +5,7 @@ package import Logging
 import Synchronization
 
 /// One channel to each datanode that was called, made when it is first needed and again when the node has
-/// moved.
+/// moved or was silent.
 package final class NodeChannels: Sendable {
   private struct Entry {
     var endpoints: [Endpoint]
@@ -46,6 +46,13 @@ package final class NodeChannels: Sendable {
     }
     if let old { Task { await old.close() } }
     return channel
+  }
+
+  /// Ends all calls to a node that has fallen silent: on a connection that is dead without having been closed
+  /// they would wait for their own time limits. The next call makes a new channel.
+  package func abandon(_ node: NodeID) {
+    guard let entry = state.withLock({ $0.entries.removeValue(forKey: node) }) else { return }
+    Task { await entry.channel.close() }
   }
 
   package func close() async {

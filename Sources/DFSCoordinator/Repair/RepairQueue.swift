@@ -12,7 +12,8 @@ struct RepairQueue: Sendable {
     var mostGroups = 64
     var groupsPerTarget = 3
     var firstRetry = Duration.seconds(1)
-    var longestRetry = Duration.seconds(60)
+    /// Two nodes that can not reach each other are not seen to be back: nothing but the time limits this.
+    var longestRetry = Duration.seconds(15)
   }
 
   struct Entry: Sendable, Hashable {
