@@ -202,13 +202,14 @@ import Testing
 
   @Test func `a pass takes each group window by window, begins when due and is begun again by a person`() {
     var walk = SweepWalk(period: .seconds(86_400), startedAt: start)
-    #expect(visit(&walk, at: .seconds(599)) == nil)
+    #expect(visit(&walk, at: .seconds(119)) == nil)
     var findings = SweepPlan.Findings()
     findings.living = 10
     findings.orphans = [ChunkID(inode: .root, index: 1)]
     let cursor = ChunkID(inode: .root, index: 7)
     var seen: [GroupID] = []
-    while let visit = visit(&walk, at: .seconds(600)), seen.count < 50 {
+    while let visit = visit(&walk, at: .seconds(120)), seen.count < 50 {
+      #expect(walk.pause == .seconds(1), "nothing is known of what is missing until it has ended")
       seen.append(visit.group)
       let end = visit.after == nil ? cursor : nil
       walk.swept(visit, to: end, findings, now: start + .seconds(601))
@@ -220,6 +221,7 @@ import Testing
     #expect(visit(&walk, at: .seconds(86_399)) == nil)
     // A window that is under way when a person wants a new pass counts for neither.
     let old = visit(&walk, at: .seconds(87_001))
+    #expect(walk.pause == .seconds(5))
     walk.hurry()
     if let old { walk.swept(old, to: nil, findings, now: start + .seconds(87_002)) }
     #expect(visit(&walk, at: .seconds(87_003))?.pass == 3 && walk.pause == .zero)

@@ -60,8 +60,9 @@ package struct SweepWalk: Sendable {
     var due: Instant
   }
 
-  /// The first pass waits for the nodes to come back after a start of the coordinator.
-  package static let firstPass = Duration.seconds(600)
+  /// The first pass waits for the nodes to come back after a start of the coordinator. Not for long, and then
+  /// it does not dawdle: what the coordinator before had found missing is not known until it has ended.
+  package static let firstPass = Duration.seconds(120)
   /// Groups that were passed over, or miss chunks, are visited again after so long.
   package static let revisit = Duration.seconds(60)
   /// A group whose row changes under each of so many attempts is left for a later visit.
@@ -116,10 +117,12 @@ package struct SweepWalk: Sendable {
         pass: pass.result.number, group: pass.groups[pass.index], after: pass.after, attempt: pass.attempt))
   }
 
-  /// The pause before the next window: a pass on its own takes about a tenth of the period.
+  /// The pause before the next window: a pass on its own takes about a tenth of the period, the first one a
+  /// hundredth.
   package var pause: Duration {
     guard let pass, !pass.isHurried else { return .zero }
-    return min(.seconds(5), period / (10 * max(1, pass.groups.count)))
+    let count = max(1, pass.groups.count)
+    return last == nil ? min(.seconds(1), period / (100 * count)) : min(.seconds(5), period / (10 * count))
   }
 
   /// Groups that are done of the present pass, and how many it has; `nil` between passes.

@@ -26,11 +26,17 @@ struct StatusReport {
 
   private var verdict: String {
     switch status.safety {
-    case .safe: style.green("everything is safe") + (status.chunks == 0 ? "" : ": every chunk has its copies")
+    case .safe: style.green("everything is safe") + (status.chunks == 0 ? "" : ": \(proof)")
     case .attention: style.yellow("everything is safe, but a person is needed")
     case .atRisk: style.yellow("at risk") + ": \(risk)"
     case .unreadable: style.red("not everything can be read") + ": \(loss)"
     }
+  }
+
+  /// Chunks that the coordinator before this one had found missing are not known before its first check.
+  private var proof: String {
+    "every chunk has its copies"
+      + (status.check == nil ? ", as far as is known before the first check" : "")
   }
 
   private var risk: String {
@@ -115,7 +121,7 @@ struct StatusReport {
   }
 
   private var check: String {
-    guard let check = status.check else { return "none since the coordinator started" }
+    guard let check = status.check else { return "none yet since the coordinator started" }
     return "\(HumanText.duration(check.sinceEnd)) ago; " + CheckText.findings(check)
   }
 
