@@ -19,6 +19,8 @@ package final class Cluster: Sendable {
     /// heir before it becomes the member.
     package var heirs: [GroupID: NodeID] = [:]
     package var checks = CheckBook()
+    package var refused = RefusedNodes()
+    package var earlyPurges = EarlyPurges()
     /// What was worked out of the above and holds while the stamp is the same.
     fileprivate var summary: (stamp: Stamp, value: GroupSummary)?
     fileprivate var allocators:

@@ -65,6 +65,10 @@ struct ClusterHealth: Sendable {
   var refusing: [(node: NodeID, reason: String)] = []
   /// Nodes in contact whose disk is full.
   var full = 0
+  /// A node in contact has told of its disk.
+  var hasReports = false
+  /// Replicas that the nodes have moved aside because they were bad.
+  var quarantined: UInt64 = 0
   /// Nodes that were not removed.
   var count = 0
   /// The oldest completed scrub of a node in contact; `nil` while one of them has completed none.
@@ -81,6 +85,8 @@ struct ClusterHealth: Sendable {
       case .down: down += 1
       case .out: out += 1
       }
+      if member.isReachable, member.report != nil { hasReports = true }
+      quarantined += member.report?.quarantined ?? 0
       if member.isGone { gone.append(member.id) }
       if member.isHeldByBrake { braked.append(member.id) }
       if member.record.isSuspect { suspects.append(member.id) }

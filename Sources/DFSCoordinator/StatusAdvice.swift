@@ -10,15 +10,27 @@ struct StatusAdvice: Sendable {
   /// Living chunks that no member has.
   var lostChunks: UInt64 = 0
   var pausedJobs: [String] = []
+  /// Datanodes that were refused lately, and why.
+  var refused: [(address: String, reason: String)] = []
+  /// Deletions that left the trash before their time, for lack of space or because of their number.
+  var purgedForSpace: UInt64 = 0
+  var purgedForNumber: UInt64 = 0
 
   /// Nodes that are named one by one.
   private static let mostNamed = 5
   /// A cluster with less of its space free needs a person soon.
   private static let scarce = 20
 
+  mutating func take(_ state: Cluster.State, now: ContinuousClock.Instant) {
+    lostChunks = state.losses.chunks
+    refused = state.refused.recent(now: now)
+    purgedForSpace = state.earlyPurges.recent(.space, now: now)
+    purgedForNumber = state.earlyPurges.recent(.entries, now: now)
+  }
+
   /// What only a person can do, most urgent first.
   var actions: [String] {
-    lossActions + nodeActions + spaceActions
+    lossActions + refusalActions + nodeActions + spaceActions
       + pausedJobs.map { "job \($0) is paused: \"dfsd admin jobs resume \($0)\" lets it go on" }
   }
 
@@ -37,6 +49,17 @@ struct StatusAdvice: Sendable {
         the metadata was restored, and nothing is deleted until you release it: run "dfsd admin fsck --wait", look at what \
         is missing, then "dfsd admin release"
         """)
+    }
+    return actions
+  }
+
+  private var refusalActions: [String] {
+    var actions = refused.prefix(Self.mostNamed).map {
+      "the datanode at \($0.address) is refused: \($0.reason)"
+    }
+    if refused.count > Self.mostNamed {
+      let rest = refused.count - Self.mostNamed
+      actions.append("\(rest) more datanodes are refused: see the coordinator's log")
     }
     return actions
   }
@@ -90,7 +113,17 @@ struct StatusAdvice: Sendable {
     if health.full > 0, usable == .zero {
       return ["the datanodes are full: add some, or remove files and \"dfsd trash --empty\""]
     }
-    guard capacity > 0, free < capacity / Int64(Self.scarce) else { return [] }
+    // Nothing is known of the space of nodes that have not reported yet.
+    guard health.hasReports, capacity > 0 else { return [] }
+    if purgedForSpace > 0, free < capacity / Int64(TrashPressure.wantedShare) {
+      return [
+        """
+        only \(health.space.free) of \(health.space.capacity) are free, so \(early(purgedForSpace)): add datanodes, \
+        or remove files by "dfsd rm --now"
+        """
+      ]
+    }
+    guard free < capacity / Int64(Self.scarce) else { return [] }
     return ["only \(health.space.free) of \(health.space.capacity) are free: add datanodes, or remove files"]
   }
 
@@ -118,8 +151,22 @@ struct StatusAdvice: Sendable {
     add(
       health.badReplicas > 0,
       "\(count(health.badReplicas, "bad copy was", "bad copies were")) found since the coordinator started")
+    add(
+      health.quarantined > 0,
+      """
+      \(count(health.quarantined, "bad copy is", "bad copies are")) kept aside on the datanodes until their chunks \
+      are deleted: "dfsd admin nodes -l" shows where
+      """)
+    add(purgedForSpace > 0, "\(early(purgedForSpace)), for lack of space")
+    add(
+      purgedForNumber > 0,
+      "\(early(purgedForNumber)), for there were more than coordinator.trash_entries")
     add(health.space.isSingleDisk, "all nodes keep their copies on one disk: they do not survive its loss")
     return warnings
+  }
+
+  private func early(_ deletions: UInt64) -> String {
+    "\(count(deletions, "deletion", "deletions")) left the trash before \(deletions == 1 ? "its" : "their") time"
   }
 
   private func count(_ number: UInt64, _ one: String, _ many: String) -> String {

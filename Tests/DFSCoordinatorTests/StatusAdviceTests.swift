@@ -102,6 +102,58 @@ struct StatusAdviceTests {
     for (action, word) in zip(advice.actions, words) { #expect(action.contains(word), "\(action)") }
   }
 
+  @Test func `who is refused is named with the reason while it tries again`() throws {
+    var refused = RefusedNodes()
+    let start = ContinuousClock.now
+    refused.refused("a:7401", "its disk was wiped", now: start)
+    refused.refused("b:7401", "its directory was copied", now: start)
+    refused.accepted("b:7401")
+    refused.refused("c:7401", "it was removed", now: start + .seconds(59))
+    var advice = try advice(scene(), table(full(1, 2, 3)))
+    advice.refused = refused.recent(now: start + .seconds(59))
+    #expect(
+      advice.actions == [
+        "the datanode at a:7401 is refused: its disk was wiped",
+        "the datanode at c:7401 is refused: it was removed",
+      ])
+    #expect(refused.recent(now: start + .seconds(60)).map(\.address) == ["c:7401"])
+    for number in 0..<2000 { refused.refused("\(number)", "", now: start + .seconds(60)) }
+    #expect(refused.recent(now: start + .seconds(60)).count == 1000)
+  }
+
+  @Test func `a coordinator that no node has reported to says nothing of their space`() throws {
+    var scene = MembershipScene()
+    for number in 1...3 { try scene.register(scene.registration(UInt64(number))) }
+    #expect(advice(scene, table(full(1, 2, 3))).actions == [])
+  }
+
+  @Test func `early deletions are told for a day, and need a person while space is short`() throws {
+    var scene = try scene()
+    var purges = EarlyPurges()
+    let start = ContinuousClock.now
+    purges.add(0, .space, now: start)
+    #expect(purges.recent(.space, now: start) == 0)
+    purges.add(2, .space, now: start)
+    purges.add(1, .space, now: start + .seconds(86_399))
+    #expect(purges.recent(.space, now: start + .seconds(172_798)) == 3)
+    #expect(purges.recent(.space, now: start + .seconds(172_799)) == 0)
+    #expect(purges.recent(.entries, now: start) == 0)
+    var told = try advice(scene, table(full(1, 2, 3)))
+    told.purgedForSpace = 3
+    #expect(told.actions == [])
+    #expect(told.warnings == ["3 deletions left the trash before their time, for lack of space"])
+    for number in 1...3 as ClosedRange<UInt64> {
+      _ = try scene.membership.heartbeat(
+        NodeReport(
+          node: node(number), boot: BootID(rawValue: 1), capacity: .gib(10), free: .mib(900)), now: scene.now)
+    }
+    #expect(advice(scene, table(full(1, 2, 3))).actions == [])
+    told = advice(scene, table(full(1, 2, 3)))
+    told.purgedForSpace = 1
+    let words = "are free, so 1 deletion left the trash before its time: add datanodes"
+    #expect(told.actions.first?.contains(words) == true)
+  }
+
   @Test func `full disks and scarce space are cases for a person`() throws {
     var scene = try scene()
     for number in 1...3 as ClosedRange<UInt64> {

@@ -242,6 +242,8 @@ struct `The trash at the coordinator` {
       try await beat(free: 10 << 30 - 1)
       try await scene.exhaust(purger)
       #expect(try await scene.trash().entries.map(\.path) == ["/small", "/b"])
+      let actions = try await scene.status().actions
+      #expect(actions.contains { $0.contains("1 deletion left the trash before its time") })
       try await scene.exhaust(purger)
       #expect(try await scene.status().trashEntries == 2, "what was purged is on its way")
       scene.time.pass(.seconds(181))

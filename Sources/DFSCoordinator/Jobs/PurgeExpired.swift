@@ -58,6 +58,7 @@ package struct PurgeExpired: Job {
     let (namespace, excess) = (namespace, min(Self.batch, Int(clamping: count - limit)))
     let oldest = try await disk.run { try namespace.view().trashCosts(limit: excess).costs }
     let purged = try await namespace.purge(oldest.map(\.deletion))
+    cluster.withState { $0.earlyPurges.add(purged, .entries, now: now()) }
     logger.warning(
       "the trash has more than coordinator.trash_entries: the oldest left early",
       metadata: ["deletions": "\(purged)", "limit": "\(limit)"])
@@ -90,6 +91,7 @@ package struct PurgeExpired: Job {
       $0.position = next
     }
     if purged > 0 {
+      cluster.withState { $0.earlyPurges.add(purged, .space, now: now()) }
       logger.warning(
         "less than a tenth of the space is free: the oldest deletions left the trash early",
         metadata: ["deletions": "\(purged)", "missing": "\(missing)"])

@@ -21,10 +21,9 @@ extension CoordinatorService {
     let meanChunk = UInt64(max(0, counts.bytes.rawValue)) / max(1, counts.chunks)
     let repair = cluster.repairStatus(meanChunk: meanChunk, now: time)
     response.tell(repair)
-    let advice = StatusAdvice(
-      policy: configuration.policy, health: health, isHeld: namespace.isHeld,
-      lostChunks: cluster.withState { $0.losses.chunks },
-      pausedJobs: pausedJobs)
+    var advice = StatusAdvice(
+      policy: configuration.policy, health: health, isHeld: namespace.isHeld, pausedJobs: pausedJobs)
+    cluster.withState { advice.take($0, now: time) }
     response.actions = advice.actions
     response.warnings = advice.warnings
     response.metadataCopies = copies.copies.map { WireMetadataCopy($0) }

@@ -9,6 +9,20 @@ extension CoordinatorService {
 
   func registerNode(_ request: WireRegisterNodeRequest) async throws -> WireRegisterNodeResponse {
     let registration = try Registration(request)
+    do {
+      let response = try await register(registration, request)
+      cluster.withState { $0.refused.accepted(request.address) }
+      return response
+    } catch let error as DFSError where error.code == .failedPrecondition {
+      logger.warning("registration refused", metadata: ["node": "\(registration.node)", "error": "\(error)"])
+      cluster.withState { $0.refused.refused(request.address, error.message, now: now()) }
+      throw error
+    }
+  }
+
+  private func register(
+    _ registration: Registration, _ request: WireRegisterNodeRequest
+  ) async throws -> WireRegisterNodeResponse {
     guard request.protocolLowest <= Self.protocolVersion, request.protocolHighest >= Self.protocolVersion
     else {
       throw DFSError(
@@ -18,13 +32,7 @@ extension CoordinatorService {
         \(Self.protocolVersion): update the older one
         """, metadata: ["refusal": "protocol"])
     }
-    let record: ClusterNode
-    do {
-      record = try await registrar.register(registration, now: now())
-    } catch {
-      logger.warning("registration refused", metadata: ["node": "\(registration.node)", "error": "\(error)"])
-      throw error
-    }
+    let record = try await registrar.register(registration, now: now())
     if request.lostChunks {
       let slots = cluster.withState { $0.table.groups(of: record.id) }
       try await groups.markBehind(record.id, slots, because: "it lost chunks as a whole")

@@ -20,7 +20,7 @@ struct DfCommand: AsyncParsableCommand {
       let nodes = try await client.nodes()
       if json { return try JSONOutput.print(StatusOutput(status, nodes)) }
       var rows = [["node", "capacity", "chunks take", "free", "state"]]
-      for node in nodes {
+      for node in nodes where node.state != .removed {
         rows.append(["\(node.id)", "\(node.capacity)", "\(node.stored)", "\(node.free)", node.state.rawValue])
       }
       rows.append([
