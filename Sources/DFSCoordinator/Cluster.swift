@@ -15,9 +15,11 @@ package final class Cluster: Sendable {
     /// Chunks that were counted in a group by the census.
     package var chunkCounts: [GroupID: UInt64] = [:]
     package var repair = RepairBook()
-    /// Who is to take over groups of one replica from a node that drains: repair copies everything to the
-    /// heir before it becomes the member.
+    /// Who is to take over a slot from a member that has everything: the only one, from a node that drains, or
+    /// one of several, from a fuller node. Repair copies everything to the heir before it becomes the member.
     package var heirs: [GroupID: NodeID] = [:]
+    /// Whose slot the heir of a group of several replicas takes over.
+    package var predecessors: [GroupID: NodeID] = [:]
     package var checks = CheckBook()
     package var refused = RefusedNodes()
     package var earlyPurges = EarlyPurges()

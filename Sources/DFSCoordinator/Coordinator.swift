@@ -77,6 +77,7 @@ package struct Coordinator: Sendable {
         RepairGroups(
           namespace: namespace, cluster: cluster, groups: service.groups, channels: channels,
           reports: service.reports, disk: disk, logger: logger, now: now),
+        LevelSlots(namespace: namespace, cluster: cluster, rules: configuration.placement, now: now),
         CountDegraded(namespace: namespace, cluster: cluster, disk: disk),
         CopyMetadata(
           copies: copies, wanted: configuration.metadataCopies, age: { service.now() - service.startedAt }),

@@ -15,6 +15,8 @@ struct StatusAdvice: Sendable {
   /// Deletions that left the trash before their time, for lack of space or because of their number.
   var purgedForSpace: UInt64 = 0
   var purgedForNumber: UInt64 = 0
+  /// Groups of which a fuller node gives its place to an emptier one.
+  var moving: UInt64 = 0
 
   /// Nodes that are named one by one.
   private static let mostNamed = 5
@@ -26,6 +28,7 @@ struct StatusAdvice: Sendable {
     refused = state.refused.recent(now: now)
     purgedForSpace = state.earlyPurges.recent(.space, now: now)
     purgedForNumber = state.earlyPurges.recent(.entries, now: now)
+    moving = UInt64(state.predecessors.count)
   }
 
   /// What only a person can do, most urgent first.
@@ -161,6 +164,12 @@ struct StatusAdvice: Sendable {
     add(
       purgedForNumber > 0,
       "\(early(purgedForNumber)), for there were more than coordinator.trash_entries")
+    add(
+      moving > 0,
+      """
+      \(count(moving, "group is", "groups are")) being moved from fuller datanodes to emptier ones: see \
+      "dfsd admin jobs"
+      """)
     add(health.space.isSingleDisk, "all nodes keep their copies on one disk: they do not survive its loss")
     return warnings
   }

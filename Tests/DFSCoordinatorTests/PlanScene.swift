@@ -44,6 +44,12 @@ struct PlanScene {
     planner(1).heirs(table, before: before, using: &generator)
   }
 
+  mutating func moves(
+    _ replicas: UInt8, before: [GroupID: GroupPlanner.Move] = [:]
+  ) -> [GroupID: GroupPlanner.Move] {
+    planner(replicas).moves(table, before: before, using: &generator)
+  }
+
   mutating func plan(replicas: UInt8) throws -> [ChangeGroups.Change] {
     let planner = planner(replicas)
     let changes = try planner.plan(table, using: &generator)

@@ -111,9 +111,12 @@ package struct RepairGroups: Job {
       return true
     }
     guard isDue else { return }
-    let (table, membership, heirs) = cluster.withState { ($0.table, $0.membership, $0.heirs) }
+    let (table, membership, heirs, predecessors) = cluster.withState {
+      ($0.table, $0.membership, $0.heirs, $0.predecessors)
+    }
     memory.state.withLock { state in
-      state.queue.fill(table, membership, heirs: heirs, now: reconciler.now())
+      state.queue.fill(
+        table, membership, heirs: heirs, predecessors: predecessors, now: reconciler.now())
       state.passes = state.passes.filter { table.unfinished.contains($0.key) || heirs[$0.key] != nil }
     }
   }

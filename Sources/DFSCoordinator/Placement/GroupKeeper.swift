@@ -96,7 +96,9 @@ package actor GroupKeeper {
     if policy.replicas == 1 {
       let (table, before) = cluster.withState { ($0.table, $0.heirs) }
       let heirs = planner.heirs(table, before: before, using: &generator)
-      cluster.withState { $0.heirs = heirs }
+      cluster.withState { state in
+        state.heirs = state.heirs.filter { state.predecessors[$0.key] != nil }.merging(heirs) { $1 }
+      }
     }
     planned[policy.replicas] = occasion
     guard !changes.isEmpty else { return }

@@ -33,6 +33,8 @@ package struct GroupPlanner: Sendable {
     package var mostGroups = 100_000
     /// Groups that may be filling while another one is drained.
     package var movesAtOnce = 32
+    /// Groups that may change hands at a time while fuller nodes give to emptier ones.
+    package var levelsAtOnce = 8
 
     package init() {}
   }

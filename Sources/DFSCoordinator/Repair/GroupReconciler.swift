@@ -36,9 +36,12 @@ struct GroupReconciler: Sendable {
 
   /// Does one page of `pass`, or of a new one. Throws when the row or a node is not what the table says.
   func step(_ group: GroupID, _ pass: ReconcilePass?) async throws -> Step {
-    let (row, membership, heir) = cluster.withState { ($0.table[group], $0.membership, $0.heirs[group]) }
+    let (row, membership, heir, predecessor) = cluster.withState {
+      ($0.table[group], $0.membership, $0.heirs[group], $0.predecessors[group])
+    }
     guard let row else { return .finished }
-    var current = ReconcilePass(row: row, membership, heir: heir, since: namespace.revision)
+    var current = ReconcilePass(
+      row: row, membership, heir: heir, replacing: predecessor, since: namespace.revision)
     guard !current.targets.isEmpty else { return .finished }
     if let pass, pass.stands(for: current) { current = pass }
     let hasMore = try await takePage(of: &current, membership)

@@ -12,8 +12,10 @@ struct ReconcilePass: Sendable {
   let row: PlacementGroup
   /// Members that are to become full; or the heir alone.
   let targets: Set<NodeID>
-  /// The node that is to take over the only replica from one that drains, and is no member yet.
+  /// The node that is to take over a slot from a member that has everything, and is no member yet.
   let heir: NodeID?
+  /// Whose slot that is; `nil` for the only one.
+  let predecessor: NodeID?
   /// Before the first inventory.
   let since: Revision
   /// Chunks that the pass before this one has looked for in vain.
@@ -39,29 +41,36 @@ struct ReconcilePass: Sendable {
   }
 
   init(
-    row: PlacementGroup, targets: Set<NodeID>, heir: NodeID? = nil, since: Revision,
-    missedBefore: Set<ChunkID> = []
+    row: PlacementGroup, targets: Set<NodeID>, heir: NodeID? = nil, replacing predecessor: NodeID? = nil,
+    since: Revision, missedBefore: Set<ChunkID> = []
   ) {
     self.row = row
     self.targets = targets
     self.heir = heir
+    self.predecessor = predecessor
     self.since = since
     self.missedBefore = missedBefore
   }
 
   /// For the group as it is. An heir is looked after once no member has anything to catch up with.
-  init(row: PlacementGroup, _ membership: Membership, heir: NodeID?, since: Revision) {
+  init(
+    row: PlacementGroup, _ membership: Membership, heir: NodeID?, replacing predecessor: NodeID? = nil,
+    since: Revision
+  ) {
     let targets = Self.targets(of: row, membership)
-    guard targets.isEmpty, let heir, !row.members.contains(heir), membership[heir]?.isEligible == true else {
+    guard targets.isEmpty, let heir, !row.members.contains(heir), membership[heir]?.isEligible == true,
+      row.slots.count == 1 || predecessor.map({ row.members.contains($0) }) == true
+    else {
       self.init(row: row, targets: targets, since: since)
       return
     }
-    self.init(row: row, targets: [heir], heir: heir, since: since)
+    self.init(row: row, targets: [heir], heir: heir, replacing: predecessor, since: since)
   }
 
   /// Another one from the beginning.
   func again(since revision: Revision) -> ReconcilePass {
-    ReconcilePass(row: row, targets: targets, heir: heir, since: revision, missedBefore: missed)
+    ReconcilePass(
+      row: row, targets: targets, heir: heir, replacing: predecessor, since: revision, missedBefore: missed)
   }
 
   /// Whose inventories it takes.
@@ -85,6 +94,7 @@ struct ReconcilePass: Sendable {
   /// Whether it goes on where `fresh` is what would begin now.
   func stands(for fresh: ReconcilePass) -> Bool {
     row.epoch == fresh.row.epoch && targets == fresh.targets && heir == fresh.heir
+      && predecessor == fresh.predecessor
   }
 
   mutating func flaw(_ node: NodeID, _ why: String) { if flaws[node] == nil { flaws[node] = why } }
@@ -141,12 +151,14 @@ struct ReconcilePass: Sendable {
     .wait(flaws.merging(targets.map { ($0, why) }) { first, _ in first })
   }
 
-  /// The change that makes `nodes` full; or makes the heir a member, in place of the only one. It has almost
-  /// everything then, and the next pass gives it the rest from its predecessor.
+  /// The change that makes `nodes` full; or makes the heir a member, in place of its predecessor. It has almost
+  /// everything then, and the next pass gives it the rest from that one or from other members.
   func promotion(of nodes: [NodeID]) -> ChangeGroups.Change {
     if let heir {
-      return ChangeGroups.Change(
-        id: row.id, expected: row.epoch, policy: row.policy, slots: [GroupSlot(node: heir, state: .filling)])
+      let slots = row.slots.map { slot in
+        predecessor == nil || slot.node == predecessor ? GroupSlot(node: heir, state: .filling) : slot
+      }
+      return ChangeGroups.Change(id: row.id, expected: row.epoch, policy: row.policy, slots: slots)
     }
     var slots = row.slots
     for index in slots.indices {

@@ -47,14 +47,17 @@ struct RepairQueue: Sendable {
   /// Looks at the table again. Groups without a reachable target wait for the nodes. `heirs` are to take over
   /// groups from their only member.
   mutating func fill(
-    _ table: SlotTable, _ membership: Membership, heirs: [GroupID: NodeID] = [:], now: Instant
+    _ table: SlotTable, _ membership: Membership, heirs: [GroupID: NodeID] = [:],
+    predecessors: [GroupID: NodeID] = [:], now: Instant
   ) {
     let groups = table.unfinished.union(heirs.keys)
     retries = retries.filter { groups.contains($0.key) }
     contacts = membership.members.values.count(where: \.isInContact)
     waiting = groups.compactMap { id in
       guard let row = table[id], running[id] == nil, isDue(id, membership, now: now) else { return nil }
-      let targets = ReconcilePass(row: row, membership, heir: heirs[id], since: .zero).targets
+      let targets = ReconcilePass(
+        row: row, membership, heir: heirs[id], replacing: predecessors[id], since: .zero
+      ).targets
       guard !targets.isEmpty else { return nil }
       let copies = row.slots.count { slot in
         slot.state == .full && slot.node.flatMap { membership[$0] }?.isInContact == true
