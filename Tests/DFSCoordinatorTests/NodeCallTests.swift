@@ -67,6 +67,30 @@ struct NodeCallTests {
     }
   }
 
+  @Test func `a refused datanode is told of in the status until it is accepted or gone`() async throws {
+    try await CoordinatorScene.run { scene in
+      _ = try await scene.join(1)
+      func refused() async throws -> [String] {
+        try await scene.status().actions.filter { $0.hasPrefix("the datanode at ") }
+      }
+      var stranger = ScriptedNode(2)
+      stranger.cluster = 99
+      await #expect(throws: DFSError.self) { try await stranger.register(at: scene) }
+      let told = try await refused()
+      let words = "the datanode at \(stranger.address) is refused: the data directory of node"
+      #expect(told.count == 1 && told[0].hasPrefix(words))
+      stranger.cluster = 0
+      try await stranger.register(at: scene)
+      #expect(try await refused() == [])
+      var wiped = stranger
+      wiped.store += 1
+      await #expect(throws: DFSError.self) { try await wiped.register(at: scene) }
+      #expect(try await refused().count == 1)
+      scene.time.pass(.seconds(60))
+      #expect(try await refused() == [])
+    }
+  }
+
   @Test func `requests about nothing, strangers and unknown actions are refused`() async throws {
     try await CoordinatorScene.run { scene in
       _ = try await scene.join(1)

@@ -138,7 +138,7 @@ struct StatusAdviceTests {
     #expect(purges.recent(.space, now: start + .seconds(172_798)) == 3)
     #expect(purges.recent(.space, now: start + .seconds(172_799)) == 0)
     #expect(purges.recent(.entries, now: start) == 0)
-    var told = try advice(scene, table(full(1, 2, 3)))
+    var told = advice(scene, table(full(1, 2, 3)))
     told.purgedForSpace = 3
     #expect(told.actions == [])
     #expect(told.warnings == ["3 deletions left the trash before their time, for lack of space"])

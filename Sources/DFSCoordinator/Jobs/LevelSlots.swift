@@ -1,4 +1,4 @@
-import DFSCore
+package import DFSCore
 package import DFSJobs
 package import DFSMetadata
 import Synchronization
@@ -14,7 +14,7 @@ package struct LevelSlots: Job {
   package let name = "level_slots"
   package let what = "Moves places of groups from fuller datanodes to emptier ones while nothing is at risk."
 
-  private struct State {
+  fileprivate struct State {
     var chosen: [GroupID: GroupPlanner.Move] = [:]
     /// Their heirs are members now, and get the rest.
     var handedOver: Set<GroupID> = []

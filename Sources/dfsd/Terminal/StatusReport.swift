@@ -72,7 +72,7 @@ struct StatusReport {
         "\(status.cluster), dfsd \(status.version), up for \(HumanText.duration(status.uptime)), epoch \(status.epoch), "
           + "revision \(status.revision)",
       ],
-      ["datanodes", nodeCounts], ["copies", copies], ["repair", RepairText.line(status.repair)],
+      ["datanodes", nodeCounts], ["copies", copies], ["repair", repair],
       ["scrub", scrub], ["check", check], ["metadata", metadata], ["deleted", deleted],
       [
         "content",
@@ -112,6 +112,11 @@ struct StatusReport {
         ? "none missing" : "none missing of a chunk; \(groups(status.groupsDegraded)) not full"
     }
     return "chunks on no copy: \(none), on one: \(one), on two: \(two); \(groups(status.groupsDegraded)) not full"
+  }
+
+  private var repair: String {
+    // Copies are missing on nodes that may still come back: nothing is copied for them yet.
+    RepairText.line(status.repair, waitsForNodes: status.chunksAtRisk > 0 && status.nodesDown > 0)
   }
 
   private var scrub: String {
@@ -154,13 +159,15 @@ struct StatusReport {
 
 /// Repair in one line.
 enum RepairText {
-  static func line(_ repair: ClusterStatus.Repair) -> String {
+  static func line(_ repair: ClusterStatus.Repair, waitsForNodes: Bool = false) -> String {
     let done =
       repair.repairedChunks == 0
       ? ""
       : "; \(repair.repairedChunks) \(repair.repairedChunks == 1 ? "copy" : "copies") (\(repair.repairedBytes)) "
         + "made since the coordinator started"
-    guard repair.groups > 0 || repair.chunksLeft > 0 else { return "nothing to do" + done }
+    guard repair.groups > 0 || repair.chunksLeft > 0 else {
+      return (waitsForNodes ? "waits until nodes that are down are back, or out" : "nothing to do") + done
+    }
     var text = HumanText.count(repair.groups, "group", "groups")
     text += ", \(repair.chunksLeft) copies (\(repair.bytesLeft)) to make, \(repair.bytesPerSecond)/s"
     if let left = repair.timeLeft { text += ", \(HumanText.duration(left)) left" }
