@@ -36,7 +36,7 @@ final class ChannelLane: Sendable {
 
   private struct State {
     var channel: ChannelState<Link>
-    var random = SystemRandomNumberGenerator()
+    var random = SystemRandom()
     var waiters: [UInt64: Waiter] = [:]
     /// Numbers waiters, openers and connections.
     var lastID: UInt64 = 0

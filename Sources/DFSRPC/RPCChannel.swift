@@ -183,7 +183,7 @@ package final class RPCChannel: Sendable {
     after error: DFSError, _ retry: Retry, _ call: ClientCallOptions, _ count: Int,
     _ waits: inout ReconnectBackoff
   ) -> Duration? {
-    var random = SystemRandomNumberGenerator()
+    var random = SystemRandom()
     let wait = policy.delay(
       after: error, retry, attempts: count, waits: &waits,
       timeLeft: call.deadline.map { ContinuousClock.now.duration(to: $0) }, using: &random)

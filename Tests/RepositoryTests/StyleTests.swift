@@ -34,6 +34,13 @@ struct StyleTests {
     }
   }
 
+  @Test func `random numbers come from a generator that has a size, for SystemRandom's reason`() throws {
+    for file in try Repository.files(under: "Sources", ending: ".swift")
+    where !file.path.hasSuffix("/SystemRandom.swift") {
+      #expect(!file.text.contains("SystemRandomNumberGenerator"), "\(file.path)")
+    }
+  }
+
   @Test func `no type is named after nothing`() throws {
     let vague =
       #/

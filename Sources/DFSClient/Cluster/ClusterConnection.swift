@@ -72,7 +72,7 @@ final class ClusterConnection: Sendable {
   }
 
   func newRequestID() -> RequestID {
-    var generator = SystemRandomNumberGenerator()
+    var generator = SystemRandom()
     return knowledge.withLockedValue { $0.requestIDs.next(using: &generator) }
   }
 

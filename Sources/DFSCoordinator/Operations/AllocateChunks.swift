@@ -39,7 +39,7 @@ extension CoordinatorService {
     seed: UInt64
   ) throws -> [GroupID] {
     let time = now()
-    var generator = SystemRandomNumberGenerator()
+    var generator = SystemRandom()
     return try cluster.withState { state in
       do {
         let chosen = try state.allocator(for: policy, now: time)

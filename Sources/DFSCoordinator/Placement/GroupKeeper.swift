@@ -16,7 +16,7 @@ package actor GroupKeeper {
   private var running: Task<Void, any Error>?
   /// What each policy's table was last planned for.
   private var planned: [UInt8: PlanOccasion] = [:]
-  private var generator = SystemRandomNumberGenerator()
+  private var generator = SystemRandom()
 
   /// `age` is the time since the coordinator's start.
   package init(

@@ -64,7 +64,7 @@ final class CoordinatorLink: Sendable {
   func run() async throws {
     defer { end() }
     var backoff = Backoff()
-    var random = SystemRandomNumberGenerator()
+    var random = SystemRandom()
     var lastReason = ""
     while true {
       do {
