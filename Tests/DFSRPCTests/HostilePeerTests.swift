@@ -95,7 +95,7 @@ struct `A hostile peer` {
       peer.send(
         RawFrame.hello + RawFrame.request(stream: 1) + RawFrame.data(stream: 1, [0, 255, 255, 255, 255, 1]))
       // Trailers with the status, then RST_STREAM with NO_ERROR; the connection goes on.
-      #expect(answer(of: peer, contains: [0, 0, 4, 3, 0, 0, 0, 0, 1, 0, 0, 0, 0]))
+      #expect(peer.receives([0, 0, 4, 3, 0, 0, 0, 0, 1, 0, 0, 0, 0]))
     }
   }
 
@@ -133,7 +133,7 @@ struct `A hostile peer` {
           type: 9, flags: 0, stream: 1, Array(RawFrame.head(many).dropFirst(16_000).prefix(16_000))))
       peer.send(RawFrame.frame(type: 9, flags: 4, stream: 1, Array(RawFrame.head(many).dropFirst(32_000))))
       // RST_STREAM with ENHANCE_YOUR_CALM, and the connection goes on.
-      #expect(answer(of: peer, contains: [0, 0, 4, 3, 0, 0, 0, 0, 1, 0, 0, 0, 0x0B]))
+      #expect(peer.receives([0, 0, 4, 3, 0, 0, 0, 0, 1, 0, 0, 0, 0x0B]))
     }
   }
 
@@ -163,7 +163,7 @@ struct `A hostile peer` {
         peer.send(RawFrame.request(stream: number * 2 + 1, path: "/test.Echo/Hang"))
       }
       // REFUSED_STREAM for the eleventh.
-      #expect(answer(of: peer, contains: [0, 0, 4, 3, 0, 0, 0, 0, 21, 0, 0, 0, 7]))
+      #expect(peer.receives([0, 0, 4, 3, 0, 0, 0, 0, 21, 0, 0, 0, 7]))
     }
   }
 
@@ -254,19 +254,7 @@ struct `A hostile peer` {
   }
 }
 
-/// Reads until `bytes` have come; false when the server hangs up or falls silent before.
-private func answer(of peer: RawPeer, contains bytes: [UInt8]) -> Bool {
-  var answer: [UInt8] = []
-  while !answer.contains(sequence: bytes) {
-    let more = peer.receiveSome()
-    guard !more.isEmpty else { return false }
-    answer += more
-  }
-  return true
-}
-
 extension [UInt8] {
-
   /// By Foundation, which searches fast in debug builds too.
   func contains(sequence: [UInt8]) -> Bool { Data(self).range(of: Data(sequence)) != nil }
 }

@@ -103,6 +103,17 @@ struct RawPeer {
     return Array(chunk.prefix(max(0, count)))
   }
 
+  /// Reads until `bytes` have come; false when the other end hangs up or falls silent before.
+  func receives(_ bytes: [UInt8]) -> Bool {
+    var tail: [UInt8] = []
+    while !tail.contains(sequence: bytes) {
+      let more = receiveSome()
+      guard !more.isEmpty else { return false }
+      tail = Array((tail + more).suffix(more.count + bytes.count))
+    }
+    return true
+  }
+
   /// Ends with a reset instead of a proper close.
   func abort() {
     var linger = linger(l_onoff: 1, l_linger: 0)
@@ -115,6 +126,9 @@ enum RawFrame {
   static let preface = Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8)
   static let settings = frame(type: 4, flags: 0, stream: 0, [])
   static let hello = preface + settings
+  /// The PING of our keepalive, and its answer. The payload is a number, so its letters come in reverse.
+  static let keepalivePing = frame(type: 6, flags: 0, stream: 0, Array("peek-sfd".utf8))
+  static let keepalivePong = frame(type: 6, flags: 1, stream: 0, Array("peek-sfd".utf8))
 
   static func frame(type: UInt8, flags: UInt8, stream: UInt32, _ payload: [UInt8]) -> [UInt8] {
     var frame: [UInt8] = []

@@ -219,13 +219,12 @@ private func eventually(_ what: Comment, _ condition: () async throws -> Bool) a
       #expect((1...30_000).contains(left))
       let none = try await channel.call(EchoMethods.unary, .init()).deadlineMs
       #expect(none == 0)
-      let began = ContinuousClock.now
+      // The answer never comes.
       let error = await failure {
         _ = try await channel.call(
           EchoMethods.unary, .with { $0.delayMs = -1 }, options: CallOptions(timeout: .milliseconds(300)))
       }
       #expect(error?.code == .deadlineExceeded)
-      #expect(ContinuousClock.now - began < .seconds(5))
       try await eventually("the handler was never cancelled") { try await cancelledCount(channel) >= 1 }
     }
   }

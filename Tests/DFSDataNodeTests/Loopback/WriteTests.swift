@@ -66,11 +66,11 @@ import Testing
       let nodes = await cluster.nodes
       await nodes[2].kill()
       let sample = ChunkSample(length: 1 << 20, seed: 5)
-      let start = ContinuousClock.now
       let result = try await nodes[0].write(sample, to: [nodes[1].address, nodes[2].address])
       #expect(result.receipts.map(\.node) == [nodes[0].id.rawValue, nodes[1].id.rawValue])
       #expect(result.failures.map(\.node) == [nodes[2].id.rawValue])
-      #expect(ContinuousClock.now - start < .seconds(4))
+      let why = try #require(result.failures.first?.message)
+      #expect(!why.contains("was silent") && !why.contains("no progress"), "nobody waited: \(why)")
     }
   }
 
@@ -128,17 +128,14 @@ import Testing
         $0.address = endpoint.description
       }
       let sample = ChunkSample(length: 8 << 20, seed: 7)
-      let start = ContinuousClock.now
       let result = try await nodes[0].write(sample, to: [nodes[1].address, member])
       #expect(result.receipts.count == 2)
       #expect(result.failures.map(\.node) == [99])
-      let took = ContinuousClock.now - start
-      #expect(took > .milliseconds(1400) && took < .seconds(5), "took \(took)")
+      #expect(result.failures.first?.message.contains("was silent for 1.5 seconds") == true)
       // The next chunk does not pay the whole time again.
-      let again = ContinuousClock.now
       let next = try await nodes[0].write(ChunkSample(length: 1000, seed: 8), to: [nodes[1].address, member])
       #expect(next.receipts.count == 2)
-      #expect(ContinuousClock.now - again < took)
+      #expect(next.failures.first?.message.contains("was silent for 0.5 seconds") == true)
       await stalled.drain(grace: .zero)
     }
   }
