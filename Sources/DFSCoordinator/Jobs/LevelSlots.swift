@@ -20,7 +20,7 @@ package struct LevelSlots: Job {
     var handedOver: Set<GroupID> = []
     var moved: UInt64 = 0
     var calmSince: ContinuousClock.Instant?
-    var generator = SystemRandomNumberGenerator()
+    var generator = SystemRandom()
   }
   private final class Memory: Sendable {
     let state = Mutex(State())
