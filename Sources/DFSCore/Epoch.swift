@@ -21,6 +21,8 @@ public struct Epoch: Hashable, Sendable, Comparable, CustomStringConvertible {
 public struct GroupEpoch: RawRepresentable, Hashable, Sendable, Comparable, CustomStringConvertible {
   public var rawValue: UInt64
   public init(rawValue: UInt64) { self.rawValue = rawValue }
+  /// Below every epoch that a group has.
+  public static let zero = GroupEpoch(rawValue: 0)
   public var next: GroupEpoch { GroupEpoch(rawValue: rawValue + 1) }
   public var description: String { String(rawValue) }
   public static func < (left: Self, right: Self) -> Bool { left.rawValue < right.rawValue }

@@ -196,6 +196,27 @@ import Testing
     }
   }
 
+  @Test func `nobody becomes full without a sealed chunk of an upload that may still be committed`() throws {
+    let page = ReconcilePage(
+      inventories: [
+        inventory(1, .partial, [0], after: nil, page: 9), inventory(2, .partial, [0], after: nil, page: 9),
+      ], targets: [node(1), node(2)], indexed: [chunk(0), chunk(9)], isIndexEnd: true)
+    #expect(page.missing == [chunk(9)])
+    func verdict(open: Set<InodeID>) -> ReconcilePass.Verdict {
+      let plan = page.plan(references: [chunk(9): reference(9)], open: open, limits: .init(), loads: [:])
+      var pass = ReconcilePass(
+        row: row([.behind, .behind]), targets: [node(1), node(2)], since: .zero, missedBefore: [chunk(9)])
+      pass.took(plan, unheard: .init())
+      return pass.verdict
+    }
+    #expect(verdict(open: []) == .promote([node(1), node(2)], lost: [chunk(9)]))
+    guard case .wait(let reasons) = verdict(open: [chunk(9).inode]) else {
+      Issue.record("its commit would count two full members")
+      return
+    }
+    #expect(reasons[node(1)]?.contains("\(chunk(9).inode)") == true)
+  }
+
   @Test func `groups on their last copy come first, each node gets a few at a time, failures wait longer`()
     throws
   {

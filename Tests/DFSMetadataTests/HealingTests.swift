@@ -64,8 +64,101 @@ import Testing
     let seen = cluster.revision
     try await cluster.namespace.mutate(MarkBehind(node: node, groups: [member[0]]))
     let again = try cluster.group(member[0].rawValue)
-    #expect(again.epoch == row.epoch && again.missedAt > seen)
+    #expect(again.epoch == row.epoch.next && again.missedAt > seen, "what it took before counts no more")
     #expect(await code { try await cluster.namespace.mutate(MarkBehind(node: node, groups: [])) } == .invalidArgument)
+    try await cluster.finish()
+  }
+
+  @Test(arguments: Engine.allCases)
+  func `a commit does not count what a member took before it lost chunks, until it is full again`(
+    engine: Engine
+  ) async throws {
+    let cluster = try TestCluster(engine)
+    try await cluster.form(groups: 1)
+    let upload = try await cluster.begin("/f", chunks: 512, groups: 1).upload
+    let seal = SealSegment(upload: upload, segment: 0, chunks: cluster.stored(0..<512, at: 1))
+    try await cluster.namespace.mutate(seal)
+    for node in [2, 3] as [UInt64] {
+      let lost = MarkBehind(node: NodeID(rawValue: node), groups: [GroupID(rawValue: 0)])
+      try await cluster.namespace.mutate(lost)
+    }
+    #expect(await code { try await cluster.commit(upload, [], sealed: 512) } == .stale, "one copy is trusted")
+    try await cluster.restart()
+    #expect(await code { try await cluster.commit(upload, [], sealed: 512) } == .stale)
+    try await set(1, GroupSlot(node: NodeID(rawValue: 2), state: .full), in: cluster, since: cluster.revision)
+    guard case .committed(let receipt) = try await cluster.commit(upload, [], sealed: 512) else {
+      Issue.record("a member that is full again has every sealed chunk")
+      return
+    }
+    #expect(receipt.replicas == 2 && receipt.zones == 2, "and not the three of the seal")
+    try await cluster.finish()
+  }
+
+  @Test(arguments: Engine.allCases)
+  func `a commit does not count what a member had before it left and joined again`(engine: Engine)
+    async throws
+  {
+    let cluster = try TestCluster(engine)
+    try await cluster.form(groups: 1)
+    let early = try await cluster.begin("/early", chunks: 512, groups: 1).upload
+    let late = try await cluster.begin("/late", chunks: 512, groups: 1).upload
+    func seal(_ upload: UploadID, at epoch: GroupEpoch) async throws -> SealSegment.Outcome {
+      let chunks = cluster.stored(0..<512, at: epoch.rawValue)
+      let seal = SealSegment(upload: upload, segment: 0, chunks: chunks)
+      return try await cluster.namespace.mutate(seal).outcome
+    }
+    _ = try await seal(early, at: cluster.group(0).epoch)
+    for place in [1, 2] { try await set(place, .vacant, in: cluster) }
+    for place in [1, 2] {
+      let node = NodeID(rawValue: UInt64(place + 1))
+      try await set(place, GroupSlot(node: node, state: .filling), in: cluster)
+    }
+    let joined = try cluster.group(0).epoch
+    #expect(await code { try await cluster.commit(early, [], sealed: 512) } == .stale)
+    let again = (0..<512).map { UInt32($0) }
+    #expect(try await seal(late, at: GroupEpoch(rawValue: joined.rawValue - 2)) == .sendAgain(again))
+    #expect(try await seal(late, at: joined) == .sealed(segments: 1))
+    // Somebody else fails: everything is counted again, and this since the members are what they are.
+    try await cluster.namespace.mutate(PutNode(node: cluster.node(4)))
+    try await cluster.namespace.mutate(PutNode(node: cluster.node(4, .out)))
+    guard case .committed(let receipt) = try await cluster.commit(late, [], sealed: 512) else { return }
+    #expect(receipt.replicas == 3)
+    try await cluster.finish()
+  }
+
+  @Test(arguments: Engine.allCases)
+  func `a receipt from before its node lost chunks is none, though the node is full again`(engine: Engine)
+    async throws
+  {
+    let cluster = try TestCluster(engine)
+    try await cluster.form(groups: 1)
+    let group = GroupID(rawValue: 0)
+    let upload = try await cluster.begin("/f", chunks: 2, groups: 1).upload
+    let other = try await cluster.begin("/g", chunks: 1, groups: 1).upload
+    let old = cluster.stored(0..<2, at: 1)
+    try await cluster.namespace.mutate(MarkBehind(node: NodeID(rawValue: 2), groups: [group]))
+    guard case .committed(let receipt) = try await cluster.commit(other, cluster.stored([0], at: 1)) else {
+      Issue.record("two are enough")
+      return
+    }
+    #expect(receipt.replicas == 2)
+    try await cluster.namespace.mutate(MarkBehind(node: NodeID(rawValue: 3), groups: [group]))
+    #expect(try await cluster.commit(upload, old) == .sendAgain([0, 1]))
+    for (place, node) in [(1, UInt64(2)), (2, 3)] {
+      try await set(place, GroupSlot(node: NodeID(rawValue: node), state: .full), in: cluster)
+    }
+    #expect(
+      try await cluster.commit(upload, old) == .sendAgain([0, 1]),
+      "reconciliation may have found no copy of what only the lost ones had")
+    let epoch = try cluster.group(0).epoch.rawValue
+    var mixed = old
+    for index in mixed.indices { mixed[index].holders[1] = .init(2, at: epoch) }
+    guard case .committed = try await cluster.commit(upload, mixed) else {
+      Issue.record("a receipt at the epoch of now counts")
+      return
+    }
+    let states = try cluster.group(0).slots.map(\.state)
+    #expect(states == [.full, .full, .behind], "node 3 has no receipt that counts")
     try await cluster.finish()
   }
 
@@ -76,7 +169,7 @@ import Testing
     let upload = try await cluster.begin("/f", chunks: 512, groups: 1).upload
     let chunks = cluster.stored(0..<512).map { chunk in
       var chunk = chunk
-      chunk.holders = [1, chunk.index < 100 ? 2 : 3].map { NodeID(rawValue: $0) }
+      chunk.holders = [1, chunk.index < 100 ? 2 : 3].map { .init($0) }
       return chunk
     }
     try await cluster.namespace.mutate(SealSegment(upload: upload, segment: 0, chunks: chunks))
@@ -103,7 +196,7 @@ import Testing
       let chunks = (0..<Int.random(in: 1...40, using: &random)).map { _ in
         Set(nodes.filter { _ in Bool.random(using: &random) })
       }
-      let holders = GroupHolders(group: GroupID(rawValue: 1), sets: Set(chunks))
+      let holders = GroupHolders(group: GroupID(rawValue: 1), epoch: .zero, sets: Set(chunks))
       #expect(holders.sets.count <= 10)
       for _ in 0..<10 {
         let counting = Set(nodes.filter { _ in Bool.random(using: &random) })
@@ -183,5 +276,15 @@ import Testing
     for node in [4, 5] { writer.node(NodeID(rawValue: UInt64(node))) }
     let page = try AllocationPage(stored: writer.bytes)
     #expect(page.holders.map { $0.fewestCopies { $0.rawValue > 3 } } == [2])
+    #expect(page.holders.map(\.epoch) == [.zero] && group.countsFrom.isEmpty)
+
+    writer = RecordWriter()
+    writer.byte(2)
+    writer.number(UInt64(9))
+    writer.policy(PlacementPolicy(replicas: 1))
+    writer.slots([GroupSlot(node: NodeID(rawValue: 5), state: .full)])
+    writer.revision(Revision(rawValue: 4))
+    let second = try GroupRecord(stored: writer.bytes).group(GroupID(rawValue: 1))
+    #expect(second.missedAt == Revision(rawValue: 4) && second.counts(NodeID(rawValue: 5), at: .zero))
   }
 }

@@ -132,7 +132,7 @@ import Testing
         let upload = try scene.round { try $0.perform(begin, id: nil).outcome.upload }
         let stored = (0..<count).map {
           StoredChunk(
-            index: $0, length: UInt32(smallChunks.bytes), root: digest(1), holders: [NodeID(rawValue: 1)])
+            index: $0, length: UInt32(smallChunks.bytes), root: digest(1), holders: [.init(1)])
         }
         let commit = CommitUpload(
           upload: upload, final: stored, chunkCount: UInt64(count),

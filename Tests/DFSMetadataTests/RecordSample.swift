@@ -117,7 +117,9 @@ struct RecordMaker {
     page.holders = (0..<number(0...3)).map { _ in
       let nodes = (0..<number(1...5)).map { _ in NodeID(rawValue: random.next()) }
       let sets = (0..<number(1...6)).map { _ in Set(nodes.filter { _ in flag() } + nodes.prefix(1)) }
-      return GroupHolders(group: GroupID(rawValue: number(0...UInt32.max)), sets: Set(sets))
+      return GroupHolders(
+        group: GroupID(rawValue: number(0...UInt32.max)), epoch: GroupEpoch(rawValue: random.next()),
+        sets: Set(sets))
     }
     return page
   }
@@ -162,9 +164,13 @@ struct RecordMaker {
 
   mutating func group() -> PlacementGroup {
     let policy = policy()
-    return PlacementGroup(
+    var group = PlacementGroup(
       id: GroupID(rawValue: 0), epoch: GroupEpoch(rawValue: random.next()), policy: policy,
       slots: slots(Int(policy.replicas)), missedAt: revision())
+    for member in group.members where flag() {
+      group.countsFrom[member] = GroupEpoch(rawValue: number(1...UInt64.max))
+    }
+    return group
   }
 
   mutating func node() -> ClusterNode {

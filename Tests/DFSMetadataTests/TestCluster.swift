@@ -204,14 +204,15 @@ extension TestCluster {
     return try await namespace.mutate(mutation, id: id).outcome
   }
 
-  /// Full chunks with these indices, acknowledged by `holders`.
-  func stored(_ indices: some Sequence<UInt32>, holders: [UInt64] = [1, 2, 3], last: UInt32? = nil)
-    -> [StoredChunk]
-  {
+  /// Full chunks with these indices, acknowledged by `holders`, just now or at an epoch of their groups.
+  func stored(
+    _ indices: some Sequence<UInt32>, holders: [UInt64] = [1, 2, 3], at epoch: UInt64 = .max,
+    last: UInt32? = nil
+  ) -> [StoredChunk] {
     var chunks = indices.map { index in
       StoredChunk(
         index: index, length: UInt32(smallChunks.bytes), root: digest(UInt8(truncatingIfNeeded: index)),
-        holders: holders.map { NodeID(rawValue: $0) })
+        holders: holders.map { StoredChunk.Holder($0, at: epoch) })
     }
     if let last, !chunks.isEmpty { chunks[chunks.count - 1].length = last }
     return chunks
@@ -268,6 +269,12 @@ extension TestCluster {
       return .goOn
     }
     return count
+  }
+}
+
+extension StoredChunk.Holder {
+  init(_ node: UInt64, at epoch: UInt64 = .max) {
+    self.init(node: NodeID(rawValue: node), epoch: GroupEpoch(rawValue: epoch))
   }
 }
 

@@ -190,7 +190,8 @@ struct CheckerTests {
     let world = World(seed: 1, scenario: Scenario())
     var members = OnlyMembersCount()
     let chunk = ChunkID(inode: InodeID(rawValue: 9), index: 0)
-    let counted = CountedChunk(chunk: chunk, group: GroupID(rawValue: 1), holders: [NodeID(rawValue: 1)])
+    let holder = StoredChunk.Holder(node: NodeID(rawValue: 1), epoch: GroupEpoch(rawValue: 1))
+    let counted = CountedChunk(chunk: chunk, group: GroupID(rawValue: 1), holders: [holder])
     #expect(members.observe(.chunksCounted([counted]), in: world) != nil)
   }
 

@@ -44,9 +44,13 @@ package struct ReceiptVerifier: Sendable {
 
   /// The chunk with the nodes whose receipts are genuine. A bad receipt counts as a missing one.
   package mutating func verify(_ chunk: ReceivedChunk) -> StoredChunk {
-    var holders: [NodeID] = []
-    for receipt in chunk.receipts where !holders.contains(receipt.node) {
-      if isGenuine(receipt, chunk.reference) { holders.append(receipt.node) } else { refused += 1 }
+    var holders: [StoredChunk.Holder] = []
+    for receipt in chunk.receipts where !holders.contains(where: { $0.node == receipt.node }) {
+      if isGenuine(receipt, chunk.reference) {
+        holders.append(StoredChunk.Holder(node: receipt.node, epoch: receipt.groupEpoch))
+      } else {
+        refused += 1
+      }
     }
     return StoredChunk(
       index: chunk.reference.index, length: chunk.reference.length, root: chunk.reference.root,

@@ -19,6 +19,8 @@ struct ReconcilePage: Sendable {
     var orders: [NodeID: [CopyOrder]] = [:]
     /// Chunks that a target lacks and no node that was asked has.
     var unsourced: [ChunkID] = []
+    /// Open uploads that sealed some of these.
+    var unsourcedUploads: Set<InodeID> = []
     /// Everything up to here is decided; `nil` at the end of the group.
     var end: ChunkID?
     /// Chunks that the metadata names up to there.
@@ -67,8 +69,8 @@ struct ReconcilePage: Sendable {
     }
   }
 
-  /// `references` are those of `missing`, without what is condemned; `open` the uploads among `unnamed` that
-  /// are open. `loads` are the bytes that each source is being asked for, so that the work spreads.
+  /// `references` are those of `missing`, without what is condemned; `open` the uploads among `missing` and
+  /// `unnamed` that are open. `loads` are the bytes that each source is being asked for, so that the work spreads.
   func plan(
     references: [ChunkID: ChunkReference], open: Set<InodeID>, limits: Limits, loads: [NodeID: UInt64]
   ) -> Plan {
@@ -90,6 +92,7 @@ struct ReconcilePage: Sendable {
       let sources = sources(of: chunk, replica, load: load)
       if sources.isEmpty {
         plan.unsourced.append(chunk)
+        if open.contains(chunk.inode) { plan.unsourcedUploads.insert(chunk.inode) }
       } else {
         let isFull = takers.contains { taker in
           let count = plan.orders[taker]?.count ?? 0

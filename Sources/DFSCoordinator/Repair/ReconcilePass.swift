@@ -25,6 +25,8 @@ struct ReconcilePass: Sendable {
   /// Why a target can not become full by this pass.
   private(set) var flaws: [NodeID: String] = [:]
   private(set) var missed: Set<ChunkID> = []
+  /// Open uploads that sealed some of these.
+  private(set) var missedUploads: Set<InodeID> = []
   private(set) var wanted: UInt64 = 0
   /// Who could not be asked on some page.
   private(set) var unheard = Unheard()
@@ -112,6 +114,7 @@ struct ReconcilePass: Sendable {
     self.unheard.silent.formUnion(unheard.silent)
     self.unheard.gone.formUnion(unheard.gone)
     missed.formUnion(plan.unsourced.prefix(max(0, Self.mostMissed + 1 - missed.count)))
+    missedUploads.formUnion(plan.unsourcedUploads)
     after = plan.end
   }
 
@@ -136,6 +139,12 @@ struct ReconcilePass: Sendable {
         return waiting("\(count) chunks are missing, and nodes \(absent.names) can not be asked for them")
       }
       guard missed.isSubset(of: missedBefore) else { return .lookAgain }
+      // A commit counts full members for every sealed chunk: it would acknowledge what is lost.
+      guard missedUploads.isEmpty else {
+        return waiting(
+          "chunks of uploads \(missedUploads.sorted().map(\.description).joined(separator: ", ")) are lost, "
+            + "which are not committed yet")
+      }
     }
     // What a silent member has of uploads under way is in nobody's metadata yet. A target that lacks it and is
     // called full would be counted by the receipt of the copy that it lost.

@@ -11,7 +11,7 @@ struct GroupEpochs {
   /// Those of `news` that are higher than what is known: they must be durable before `raise` is called.
   func rising(_ news: some Sequence<(GroupID, GroupEpoch)>) -> [GroupID: GroupEpoch] {
     var rising: [GroupID: GroupEpoch] = [:]
-    for (group, epoch) in news where epoch > max(highest[group] ?? .none, rising[group] ?? .none) {
+    for (group, epoch) in news where epoch > max(highest[group] ?? .zero, rising[group] ?? .zero) {
       rising[group] = epoch
     }
     return rising
@@ -19,7 +19,7 @@ struct GroupEpochs {
 
   /// Takes epochs that are durable. One that is not higher changes nothing.
   mutating func raise(_ durable: [GroupID: GroupEpoch]) {
-    for (group, epoch) in durable where epoch > highest[group] ?? .none { highest[group] = epoch }
+    for (group, epoch) in durable where epoch > highest[group] ?? .zero { highest[group] = epoch }
   }
 
   /// Throws `.stale`, with the known epoch in its metadata, for a sender whose view is old.
@@ -31,9 +31,4 @@ struct GroupEpochs {
   }
 
   subscript(group: GroupID) -> GroupEpoch? { highest[group] }
-}
-
-extension GroupEpoch {
-  /// Below every epoch that a group has.
-  fileprivate static let none = GroupEpoch(rawValue: 0)
 }

@@ -98,7 +98,8 @@ extension ChangeGroups {
     if let before { try checkNewcomers(change, before, in: &transaction) }
     let epoch = before?.epoch.next ?? .first(inIncarnation: transaction.context.incarnation)
     let group = PlacementGroup(
-      id: change.id, epoch: epoch, policy: change.policy, slots: change.slots, missedAt: missedAt)
+      id: change.id, epoch: epoch, policy: change.policy, slots: change.slots, missedAt: missedAt,
+      countsFrom: before?.countsFrom(with: members, at: epoch) ?? [:])
     // Commits count the holders of their segments again, unless nobody can count less than before.
     if !group.countsAll(of: before) { transaction.membersChanged() }
     try transaction.put(GroupRecord(group), at: Keys.group(change.id))
@@ -148,6 +149,12 @@ extension GroupEpoch {
 }
 
 extension PlacementGroup {
+  /// Who joins at `epoch` counts from then on, though it may have been a member before.
+  fileprivate func countsFrom(with members: [NodeID], at epoch: GroupEpoch) -> [NodeID: GroupEpoch] {
+    let kept = Set(self.members)
+    return members.reduce(into: [:]) { $0[$1] = kept.contains($1) ? countsFrom[$1] : epoch }
+  }
+
   /// Whether every node that counted as a holder of the group's chunks counts now.
   fileprivate func countsAll(of before: PlacementGroup?) -> Bool {
     guard let before else { return true }

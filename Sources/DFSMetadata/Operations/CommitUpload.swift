@@ -1,8 +1,8 @@
 package import DFSCore
 
 /// Makes an upload's version visible under its name, in one transaction or not at all. Its cost does not
-/// depend on the size of the file, unless group members changed since the first seal: then every segment's
-/// holders are counted again.
+/// depend on the size of the file, unless group members changed or lost chunks since the first seal: then every
+/// segment's holders are counted again.
 package struct CommitUpload: Mutation {
   package enum Outcome: Sendable, Hashable {
     case committed(WriteReceipt)
@@ -60,8 +60,9 @@ extension CommitUpload {
     if let attributes { try transaction.checkAttributes(attributes) }
     try checkCounts(record)
     let place = try place(of: record, in: &transaction)
+    var replicas = record.fewestReplicas
     if record.sealedSegments > 0, transaction.state.placement > record.firstSeal {
-      try countHoldersAgain(record, in: &transaction)
+      replicas = min(replicas, try countHoldersAgain(record, in: &transaction))
     }
     let stored = try StoredChunks(final, of: upload, record, in: &transaction)
     guard stored.sendAgain.isEmpty else { return .sendAgain(stored.sendAgain) }
@@ -78,10 +79,10 @@ extension CommitUpload {
       size: length, chunkSize: record.chunkSize, chunkCount: chunkCount, root: root,
       contents: contents(record, stored, in: &transaction), revision: transaction.revision)
     let hasChunks = chunkCount > 0
+    replicas = min(replicas, stored.fewestReplicas)
     let receipt = try transaction.publish(
-      file, as: upload, at: place,
-      replicas: hasChunks ? min(record.fewestReplicas, stored.fewestReplicas) : 0,
-      zones: hasChunks ? min(record.fewestZones, stored.fewestZones) : 0)
+      file, as: upload, at: place, replicas: hasChunks ? replicas : 0,
+      zones: hasChunks ? min(record.fewestZones, stored.fewestZones, replicas) : 0)
     try finish(record, in: &transaction)
     return .committed(receipt)
   }
@@ -119,26 +120,30 @@ extension CommitUpload {
     return .segments(record.sealedSegments + 1)
   }
 
-  /// Members changed since the first seal: what counted then may count no more.
-  private func countHoldersAgain(_ record: UploadRecord, in transaction: inout Transaction) throws {
+  /// Members changed or lost chunks since the first seal: what counted then may count no more. Gives the copies of
+  /// the chunk that has fewest.
+  private func countHoldersAgain(_ record: UploadRecord, in transaction: inout Transaction) throws -> UInt8 {
+    var fewest = UInt8.max
     for segment in 0..<record.sealedSegments {
       for entry in try transaction.allocationPage(upload, segment).holders {
         guard let group = try transaction.groupRow(entry.group) else { continue }
         // A member that is full has every living chunk, those of open uploads among them.
         let full = Set(group.slots.filter { $0.state == .full }.compactMap(\.node))
-        let members = Set(group.members)
         let count = try entry.fewestCopies(also: full) { node in
-          try members.contains(node) && transaction.nodeRow(node)?.state.holdsChunks == true
+          guard full.contains(node) || group.counts(node, at: entry.epoch) else { return false }
+          return try transaction.nodeRow(node)?.state.holdsChunks == true
         }
         guard count >= record.policy.writeQuorum else {
           throw DFSError(
             .stale,
-            "group \(group.id) lost members since segment \(segment) was sealed and has \(count) copies of its "
+            "group \(group.id) lost copies since segment \(segment) was sealed and has \(count) of its "
               + "chunks now: upload the file again",
             metadata: ["segment": segment.description, "group": group.id.description])
         }
+        fewest = min(fewest, UInt8(clamping: count))
       }
     }
+    return fewest
   }
 
   /// Ends the upload; what it allocated and did not use is condemned in the same batch, with its pages.

@@ -2,7 +2,8 @@ package import DFSCore
 
 /// Notes that a node lacks chunks of groups that it is a member of: it lost them, or they were found bad. A full
 /// slot becomes `behind`; of one that is not full the row says when, so that it can not be called full by what
-/// was seen of it before. Groups that the node is no member of are passed by.
+/// was seen of it before. The epoch is raised, and receipts that the node gave before count no more: open uploads
+/// may rest on what was lost, so their commits count again. Groups that the node is no member of are passed by.
 package struct MarkBehind: Mutation {
   package struct Outcome: Sendable, Hashable {
     /// Groups whose row was changed.
@@ -42,10 +43,11 @@ extension MarkBehind {
     var marked: [GroupID] = []
     for id in groups {
       guard var row = try transaction.groupRow(id), row.members.contains(node) else { continue }
-      row.missed(by: [node], at: transaction.revision)
+      row.lost(by: node, at: transaction.revision)
       try transaction.put(GroupRecord(row), at: Keys.group(id))
       marked.append(id)
     }
+    if !marked.isEmpty { transaction.membersChanged() }
     return Outcome(groups: marked)
   }
 }

@@ -94,10 +94,13 @@ struct StoredChunks {
     return Group(row: row, zones: zones, holders: Set(zones.keys))
   }
 
-  /// Counts only members that are current and not failed.
+  /// Counts only members that are current and not failed, and lost nothing since they gave the receipt.
   private mutating func count(_ chunk: StoredChunk, in id: GroupID, quorum: Int) {
     guard let group = groups[id] else { return }
-    let holders = Set(chunk.holders).intersection(group.zones.keys)
+    let counted = chunk.holders.filter {
+      group.zones[$0.node] != nil && group.row.counts($0.node, at: $0.epoch)
+    }
+    let holders = Set(counted.map(\.node))
     guard holders.count >= quorum else { return sendAgain.append(chunk.index) }
     groups[id]?.holders.formIntersection(holders)
     groups[id]?.sets.insert(holders)
@@ -120,7 +123,9 @@ struct StoredChunks {
   }
 
   var groupHolders: [GroupHolders] {
-    groups.sorted { $0.key < $1.key }.map { id, group in GroupHolders(group: id, sets: group.sets) }
+    groups.sorted { $0.key < $1.key }.map { id, group in
+      GroupHolders(group: id, epoch: group.row.epoch, sets: group.sets)
+    }
   }
 }
 
@@ -138,5 +143,14 @@ extension PlacementGroup {
       missedAt = revision
     }
     if isRaised { epoch = epoch.next }
+  }
+
+  /// Notes that a member has no longer what it had: as if it had missed a chunk, and in a new epoch, for nothing
+  /// that it took before counts as a copy.
+  mutating func lost(by node: NodeID, at revision: Revision) {
+    let before = epoch
+    missed(by: [node], at: revision)
+    if epoch == before { epoch = epoch.next }
+    countsFrom[node] = epoch
   }
 }

@@ -13,8 +13,8 @@ struct AllocationPage: StoredRecord, Hashable {
   var holders: [GroupHolders] = []
 
   static let what: StaticString = "allocation page"
-  /// Version 1 kept for each group the members that had *every* chunk of it.
-  static let version: UInt8 = 2
+  /// Version 1 kept for each group the members that had *every* chunk of it, version 3 adds at which epoch.
+  static let version: UInt8 = 3
   static let oldestVersion: UInt8 = 1
 
   init(groups: [GroupID]) {

@@ -8,6 +8,8 @@ import DFSCore
 /// sets are kept. With R members these are at most R over R/2: three for R = 3, ten for R = 5.
 struct GroupHolders: Hashable {
   let group: GroupID
+  /// The group's in the round of the seal; zero, before all others, in pages of an earlier format.
+  let epoch: GroupEpoch
   /// Every node that holds something, in order of id; at most `Limits.mostReplicas`.
   private(set) var nodes: [NodeID]
   /// Bit n stands for `nodes[n]`. None includes another.
@@ -15,8 +17,9 @@ struct GroupHolders: Hashable {
 
   static let mostSets = 32
 
-  init(group: GroupID, sets chunks: Set<Set<NodeID>>) {
+  init(group: GroupID, epoch: GroupEpoch, sets chunks: Set<Set<NodeID>>) {
     self.group = group
+    self.epoch = epoch
     let nodes = chunks.reduce(into: Set<NodeID>()) { $0.formUnion($1) }.sorted()
     precondition(nodes.count <= Int(Limits.mostReplicas), "only members of one row hold a group's chunks")
     let masks = chunks.map { holders in
@@ -43,6 +46,7 @@ struct GroupHolders: Hashable {
     for node in nodes { writer.node(node) }
     writer.number(UInt(sets.count))
     for set in sets { writer.byte(set) }
+    writer.number(epoch.rawValue)
   }
 
   init(fieldsFrom reader: inout RecordReader) throws {
@@ -51,11 +55,13 @@ struct GroupHolders: Hashable {
     nodes = try (0..<count).map { _ in try reader.node() }
     guard reader.recordVersion >= 2 else {
       sets = [UInt8(1 << count) - 1]
+      epoch = .zero
       return
     }
     sets = try (0..<(try reader.count(upTo: Self.mostSets))).map { _ in try reader.byte() }
     guard sets.allSatisfy({ $0 >> UInt8(count) == 0 }) else {
       throw reader.corrupt("a set of holders names a node that is not there")
     }
+    epoch = reader.recordVersion >= 3 ? GroupEpoch(rawValue: try reader.number()) : .zero
   }
 }

@@ -7,9 +7,11 @@ struct GroupRecord: StoredRecord, Hashable {
   var slots: [GroupSlot]
   /// Since version 2.
   var missedAt: Revision
+  /// Since version 3.
+  var countsFrom: [NodeID: GroupEpoch]
 
   static let what: StaticString = "group"
-  static let version: UInt8 = 2
+  static let version: UInt8 = 3
   static let oldestVersion: UInt8 = 1
 
   init(_ group: PlacementGroup) {
@@ -17,10 +19,12 @@ struct GroupRecord: StoredRecord, Hashable {
     policy = group.policy
     slots = group.slots
     missedAt = group.missedAt
+    countsFrom = group.countsFrom
   }
 
   func group(_ id: GroupID) -> PlacementGroup {
-    PlacementGroup(id: id, epoch: epoch, policy: policy, slots: slots, missedAt: missedAt)
+    PlacementGroup(
+      id: id, epoch: epoch, policy: policy, slots: slots, missedAt: missedAt, countsFrom: countsFrom)
   }
 
   func writeFields(to writer: inout RecordWriter) {
@@ -28,6 +32,8 @@ struct GroupRecord: StoredRecord, Hashable {
     writer.policy(policy)
     writer.slots(slots)
     writer.revision(missedAt)
+    // In the order of the slots, zero for who counts from the beginning.
+    for node in slots.compactMap(\.node) { writer.number((countsFrom[node] ?? .zero).rawValue) }
   }
 
   init(fieldsFrom reader: inout RecordReader) throws {
@@ -35,6 +41,11 @@ struct GroupRecord: StoredRecord, Hashable {
     policy = try reader.policy()
     slots = try reader.slots()
     missedAt = reader.recordVersion >= 2 ? try reader.revision() : .zero
+    countsFrom = [:]
+    for node in slots.compactMap(\.node) where reader.recordVersion >= 3 {
+      let since = GroupEpoch(rawValue: try reader.number())
+      if since > .zero { countsFrom[node] = since }
+    }
     guard slots.count == Int(policy.replicas) else {
       throw reader.corrupt("its slots are not as many as its replicas")
     }

@@ -20,12 +20,24 @@ package struct ChunkReference: Sendable, Hashable {
 /// One chunk that a client says is stored, and the nodes whose receipts the coordinator has verified: MAC,
 /// id, length, root and group.
 package struct StoredChunk: Sendable, Hashable {
+  package struct Holder: Sendable, Hashable {
+    package var node: NodeID
+    /// The group's at which the node took the chunk.
+    package var epoch: GroupEpoch
+
+    package init(node: NodeID, epoch: GroupEpoch) {
+      self.node = node
+      self.epoch = epoch
+    }
+  }
+
   package var index: UInt32
   package var length: UInt32
   package var root: Digest
-  package var holders: [NodeID]
+  /// A node at most once.
+  package var holders: [Holder]
 
-  package init(index: UInt32, length: UInt32, root: Digest, holders: [NodeID]) {
+  package init(index: UInt32, length: UInt32, root: Digest, holders: [Holder]) {
     self.index = index
     self.length = length
     self.root = root

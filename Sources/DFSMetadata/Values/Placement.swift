@@ -41,18 +41,29 @@ package struct PlacementGroup: Sendable, Hashable {
   /// When a member that is not full missed a chunk last, or lost one. Does not raise the epoch: it is what
   /// `ChangeGroups` compares before such a member may be called full.
   package var missedAt: Revision
+  /// Of members that joined after the group was opened, or were found to lack chunks that they had: the epoch that
+  /// this made. Their receipts of earlier epochs say nothing any more. Others count from the beginning.
+  package var countsFrom: [NodeID: GroupEpoch]
 
   package init(
-    id: GroupID, epoch: GroupEpoch, policy: PlacementPolicy, slots: [GroupSlot], missedAt: Revision = .zero
+    id: GroupID, epoch: GroupEpoch, policy: PlacementPolicy, slots: [GroupSlot], missedAt: Revision = .zero,
+    countsFrom: [NodeID: GroupEpoch] = [:]
   ) {
     self.id = id
     self.epoch = epoch
     self.policy = policy
     self.slots = slots
     self.missedAt = missedAt
+    self.countsFrom = countsFrom
   }
 
   package var members: [NodeID] { slots.compactMap(\.node) }
+
+  /// Whether what `node` got as a member at `epoch` counts as a copy: it has been a member since, and was not found
+  /// to have lost anything.
+  package func counts(_ node: NodeID, at epoch: GroupEpoch) -> Bool {
+    members.contains(node) && epoch >= countsFrom[node] ?? .zero
+  }
 }
 
 /// What an operator, or the membership's rules, decided about a node. "Down" is not here: it is the leader's

@@ -123,7 +123,7 @@ extension CoordinatorProcess {
       let missing = page.missing
       let condemned = try view.condemned(among: Set(missing.map(\.inode)))
       let references = try view.references(of: missing.filter { !condemned.contains($0.inode) })
-      let open = try Set(page.unnamed.map(\.inode)).filter { try view.isOpenUpload($0) }
+      let open = try Set((missing + page.unnamed).map(\.inode)).filter { try view.isOpenUpload($0) }
       return page.plan(references: references, open: open, limits: .init(), loads: healing.loads)
     } catch {
       world.note("c\(number) can not plan the repair of group \(pass.row.id): \(error)")

@@ -45,7 +45,7 @@ struct CountedChunk {
   var chunk: ChunkID
   var group: GroupID
   /// Whose receipts were genuine.
-  var holders: [NodeID]
+  var holders: [StoredChunk.Holder]
 }
 
 /// Something that must always hold. One file each; it keeps its own books and trusts none of the product's.
