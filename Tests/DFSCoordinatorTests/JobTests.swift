@@ -230,6 +230,10 @@ struct `Jobs of a coordinator` {
         let file = try await ScriptedUpload.put("/a", by: nodes, at: scene, chunks: 2)
         let chunks = try await scene.lookup("/a").chunks
         let id = ChunkID(inode: InodeID(rawValue: file.inode), index: 1)
+        for chunk in chunks {
+          let id = ChunkID(inode: InodeID(rawValue: file.inode), index: chunk.index)
+          try datanodes.put(id, chunk, on: nodes)
+        }
         datanodes.spoil(id)
         var request = WireReportReplicasRequest()
         for node in [1, 2] as [UInt64] {
@@ -253,6 +257,33 @@ struct `Jobs of a coordinator` {
         let group = GroupID(rawValue: chunks.first { $0.index == 1 }?.group ?? 0)
         let row = try #require(try scene.coordinator.namespace.view().group(group))
         #expect(row.slots.filter { $0.state == .behind }.compactMap(\.node?.rawValue).sorted() == [1, 2])
+      }
+    }
+  }
+
+  @Test func `a sound replica is bad when it is not what the metadata means by its id`() async throws {
+    let datanodes = ScriptedDataNodes()
+    try await datanodes.serve { address in
+      try await CoordinatorScene.run { scene in
+        let nodes = try await scene.join(3, address: address)
+        let file = try await ScriptedUpload.put("/a", by: nodes, at: scene, chunks: 3)
+        let chunks = try await scene.lookup("/a").chunks.sorted { $0.index < $1.index }
+        let ids = chunks.map { ChunkID(inode: InodeID(rawValue: file.inode), index: $0.index) }
+        var (other, short) = (chunks[1], chunks[2])
+        other.root = chunks[0].root
+        short.length -= 1
+        for (id, chunk) in zip(ids, [chunks[0], other, short]) { try datanodes.put(id, chunk, on: nodes) }
+        let found = zip(ids, chunks).map { id, chunk in
+          ReplicaReport(chunk: id, group: GroupID(rawValue: chunk.group), node: nodes[0].id, fault: .corrupt)
+        }
+        #expect(chunks[0].root != chunks[1].root)
+        _ = scene.coordinator.service.reports.add(found)
+        try await scene.exhaust(scene.verifier)
+        #expect(try await scene.status().badReplicas == 2)
+        for report in found.dropFirst() {
+          let row = try scene.coordinator.namespace.view().group(report.group)
+          #expect(row?.slots.first { $0.node == report.node }?.state == .behind)
+        }
       }
     }
   }

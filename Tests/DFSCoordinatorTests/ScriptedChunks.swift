@@ -32,12 +32,14 @@ final class ScriptedChunks: Sendable {
     case reaps(NodeID)
   }
 
-  func give(_ chunks: [ChunkID], of group: GroupID, to nodes: [NodeID], root: UInt8 = 1) {
+  /// With the contents of scripted uploads, or with another root.
+  func give(_ chunks: [ChunkID], of group: GroupID, to nodes: [NodeID], root: UInt8? = nil) {
     state.withLockedValue { state in
       for node in nodes {
         for chunk in chunks {
           state.chunks[node, default: [:]][group, default: [:]][chunk] = InventoryEntry(
-            chunk: chunk, length: 65536, root: Self.root(root))
+            chunk: chunk, length: 65536,
+            root: root.map(Self.root) ?? ScriptedUpload.root(ofChunk: chunk.index))
         }
       }
     }

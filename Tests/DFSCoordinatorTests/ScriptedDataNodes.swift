@@ -108,8 +108,17 @@ final class ScriptedDataNodes: Sendable {
     router.handle(DataNodeMethods.statChunk) { [state] request, _ in
       try state.withLockedValue { state in
         state.looks += 1
-        if state.corrupt.contains(ChunkID(request.chunk)) { throw DFSError(.corrupt, "spoilt as asked") }
-        return WireStatChunkResponse()
+        let chunk = ChunkID(request.chunk)
+        if state.corrupt.contains(chunk) { throw DFSError(.corrupt, "spoilt as asked") }
+        // The request names no node: the lowest that has the chunk stands for all.
+        let places = state.replicas.filter { $0.key.group == request.group && $0.value[chunk] != nil }
+        guard let replica = places.min(by: { $0.key.node < $1.key.node })?.value[chunk] else {
+          throw DFSError(.notFound, "nobody has it")
+        }
+        return .with {
+          $0.length = replica.length
+          $0.root = replica.root.wire
+        }
       }
     }
   }
@@ -174,8 +183,8 @@ extension ScriptedDataNodes.State {
     )
     var answer = WireCopyChunksResponse()
     answer.chunk = wanted.chunk
-    if replicas[place]?[chunk] != nil { return answer }
     let root = try Digest(wire: wanted.root, "a root")
+    if replicas[place]?[chunk]?.root == root { return answer }
     for source in wanted.sources.map({ request.sources[Int($0)].node }) where !refusing.contains(source) {
       let from = ScriptedDataNodes.Place(node: source, group: request.group)
       guard let replica = replicas[from]?[chunk], replica.root == root, !corrupt.contains(chunk) else {

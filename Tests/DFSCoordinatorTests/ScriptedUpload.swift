@@ -22,6 +22,8 @@ struct ScriptedUpload: Sendable {
     return request
   }
 
+  static func root(ofChunk index: UInt32) -> Digest { SHA256.hash(Array("chunk \(index)".utf8)) }
+
   init(_ request: WireBeginUploadRequest, at scene: CoordinatorScene) async throws {
     begun = try await scene.call(CoordinatorMethods.beginUpload, request)
     allocations = begun.allocations
@@ -45,7 +47,7 @@ struct ScriptedUpload: Sendable {
       reference.index = allocated.index
       reference.group = allocated.group
       reference.length = place == indices.count - 1 ? lastLength : Self.chunkSize
-      reference.root = SHA256.hash(Array("chunk \(allocated.index)".utf8)).wire
+      reference.root = Self.root(ofChunk: allocated.index).wire
       var chunk = WireSealedChunk()
       chunk.reference = reference
       let group = groups[allocated.group]

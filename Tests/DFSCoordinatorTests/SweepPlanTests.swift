@@ -44,7 +44,10 @@ import Testing
 
     func named(after: ChunkID?, limit: Int) -> SweepPlan.Named {
       let all = before.sorted().filter { chunk in after.map { chunk > $0 } ?? true }
-      return SweepPlan.Named(chunks: Array(all.prefix(limit)), more: all.count > limit)
+      let page = Array(all.prefix(limit))
+      return SweepPlan.Named(
+        chunks: page, references: Dictionary(uniqueKeysWithValues: page.map { ($0, reference(entry($0))) }),
+        more: all.count > limit)
     }
   }
 
@@ -93,6 +96,29 @@ import Testing
       #expect(lacking == Set(lost), "seed \(random.seed)")
       #expect(living >= sure.count)
     }
+  }
+
+  @Test func `another content under a chunk's id is no copy of it`() throws {
+    let chunks = (0..<4).map { ChunkID(inode: InodeID(rawValue: 3), index: $0) }
+    let slots = (1...3).map { GroupSlot(node: NodeID(rawValue: $0), state: .full) }
+    let row = PlacementGroup(
+      id: GroupID(rawValue: 1), epoch: GroupEpoch(rawValue: 3), policy: PlacementPolicy(replicas: 3),
+      slots: slots)
+    var pages: [[InventoryEntry]] = Array(repeating: chunks.map { entry($0) }, count: 3)
+    pages[0][1].root = entry(chunks[1], root: 7).root
+    pages[1][2].length += 1
+    for node in pages.indices { pages[node][3] = entry(chunks[3], root: 7) }
+    let plan = SweepPlan(
+      row: row,
+      named: SweepPlan.Named(
+        chunks: chunks,
+        references: Dictionary(uniqueKeysWithValues: chunks.map { ($0, reference(entry($0))) }), more: false),
+      inventories: Dictionary(
+        uniqueKeysWithValues: zip(row.members, pages).map { ($0, InventoryPage(entries: $1, more: false)) }))
+    #expect(plan.questions == Array(chunks.dropFirst()))
+    let findings = plan.findings(plan.questions.map { _ in .named })
+    #expect(findings.lacking == [row.members[0]: [chunks[1]], row.members[1]: [chunks[2]]])
+    #expect(findings.missing == [chunks[3]] && findings.orphans.isEmpty)
   }
 
   private struct Copy: Hashable {
@@ -328,4 +354,10 @@ import Testing
 private func entry(_ chunk: ChunkID) -> InventoryEntry { entry(chunk, root: 1) }
 private func entry(_ chunk: ChunkID, root: UInt8) -> InventoryEntry {
   InventoryEntry(chunk: chunk, length: 65536, root: ScriptedChunks.root(root))
+}
+
+/// What the metadata says of the copy that the entry is.
+private func reference(_ entry: InventoryEntry) -> ChunkReference {
+  ChunkReference(
+    index: entry.chunk.index, group: GroupID(rawValue: 1), length: entry.length, root: entry.root)
 }

@@ -127,8 +127,10 @@ package struct SweepGroups: Job {
   private func plan(_ visit: SweepWalk.Visit, _ row: PlacementGroup) async throws -> SweepPlan? {
     let namespace = namespace
     let named = try await disk.run {
-      let chunks = try namespace.view().chunks(of: visit.group, after: visit.after, limit: Self.page)
-      return SweepPlan.Named(chunks: chunks, more: chunks.count == Self.page)
+      let view = try namespace.view()
+      let chunks = try view.chunks(of: visit.group, after: visit.after, limit: Self.page)
+      return SweepPlan.Named(
+        chunks: chunks, references: try view.references(of: chunks), more: chunks.count == Self.page)
     }
     let inventories = try await withThrowingTaskGroup(of: (NodeID, InventoryPage).self) { group in
       for node in row.members {

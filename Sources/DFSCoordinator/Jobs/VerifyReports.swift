@@ -9,7 +9,7 @@ package import Logging
 import Metrics
 
 /// Asks datanodes about replicas that readers reported as bad: a report is a hint, the node's own look at its
-/// disk decides.
+/// disk decides, and whether what it has there is what the metadata means.
 package struct VerifyReports: Job {
   package let name = "verify_reports"
   package let what = "Has copies looked at that readers found bad."
@@ -57,8 +57,13 @@ package struct VerifyReports: Job {
     ]
     do {
       let channel = try channels.channel(to: report.node)
-      _ = try await channel.call(
+      let found = try await channel.call(
         DataNodeMethods.statChunk, request, options: CallOptions(timeout: .seconds(20)))
+      guard try await reference(of: report.chunk)?.isOf(found) != false else {
+        throw DFSError(
+          .corrupt, "node \(report.node) has another content under the id of chunk \(report.chunk)",
+          metadata: ["chunk": report.chunk.description])
+      }
       logger.info("reported replica is good", metadata: facts)
     } catch let error as DFSError where error.code == .corrupt || error.code == .notFound {
       facts["error"] = "\(error)"
@@ -95,9 +100,18 @@ package struct VerifyReports: Job {
   private func isDamage(_ report: ReplicaReport, _ error: DFSError) async throws -> Bool {
     let slot = cluster.withState { $0.table[report.group]?.slots.first { $0.node == report.node } }
     guard let slot, error.code == .corrupt || slot.state == .full else { return false }
-    let namespace = namespace
-    return try await disk.run { try namespace.view().reference(of: report.chunk) != nil }
+    return try await reference(of: report.chunk) != nil
   }
+
+  private func reference(of chunk: ChunkID) async throws -> ChunkReference? {
+    let namespace = namespace
+    return try await disk.run { try namespace.view().reference(of: chunk) }
+  }
+}
+
+extension ChunkReference {
+  /// Whether a node that answers so has a copy of it. The id alone says nothing: see `CopyChunks`.
+  func isOf(_ answer: WireStatChunkResponse) -> Bool { answer.length == length && answer.root == root.wire }
 }
 
 extension Cluster {

@@ -17,6 +17,14 @@ struct GroupInventory: Sendable {
   struct Replica: Sendable, Hashable {
     var length: UInt32
     var root: Digest
+
+    init(length: UInt32, root: Digest) {
+      self.length = length
+      self.root = root
+    }
+
+    /// What the metadata says that a replica is.
+    init(_ reference: ChunkReference) { self.init(length: reference.length, root: reference.root) }
   }
 
   var node: NodeID

@@ -35,14 +35,18 @@ extension GroupReconciler {
     }
   }
 
+  /// Whether one of the nodes has what the metadata means by the id.
   private func isHeld(_ chunk: ChunkID, in group: GroupID, by nodes: [NodeID]) async -> Bool {
+    let namespace = namespace
+    let reference = try? await disk.run { try namespace.view().reference(of: chunk) }
+    guard let reference else { return false }
     var request = WireStatChunkRequest()
     request.chunk = WireChunkId(chunk)
     request.group = group.rawValue
     for node in nodes {
       let answer = try? await channels.channel(to: node).call(
         DataNodeMethods.statChunk, request, options: CallOptions(timeout: .seconds(5)))
-      if answer != nil { return true }
+      if let answer, reference.isOf(answer) { return true }
     }
     return false
   }

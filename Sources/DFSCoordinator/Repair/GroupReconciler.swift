@@ -97,10 +97,11 @@ struct GroupReconciler: Sendable {
       let indexed = try view.chunks(of: group, after: after, limit: limit)
       let page = ReconcilePage(
         inventories: inventories, targets: targets, indexed: indexed, isIndexEnd: indexed.count < limit)
+      var references = try view.references(of: page.named)
+      let missing = page.missing(references)
       // What is condemned may be half deleted already: it is neither copied nor missed.
-      let missing = page.missing
       let condemned = try view.condemned(among: Set(missing.map(\.inode)))
-      let references = try view.references(of: missing.filter { !condemned.contains($0.inode) })
+      references = references.filter { !condemned.contains($0.key.inode) }
       let open = try Set((missing + page.unnamed).map(\.inode)).filter { try view.isOpenUpload($0) }
       return (page, references, open)
     }

@@ -44,9 +44,14 @@ struct ReconcilePage: Sendable {
     self.indexed = end.map { end in Array(indexed.prefix { $0 <= end }) } ?? indexed
   }
 
-  /// Chunks that the metadata names and at least one target lacks, in order of id: their references are
-  /// needed.
-  var missing: [ChunkID] { indexed.filter { chunk in !lacking(chunk).isEmpty } }
+  /// Chunks that the metadata names, in order of id: their references are needed, for what has only the id of
+  /// one of them is no copy of it.
+  var named: [ChunkID] { indexed }
+
+  /// Those of `named` that at least one target lacks.
+  func missing(_ references: [ChunkID: ChunkReference]) -> [ChunkID] {
+    indexed.filter { chunk in !lacking(chunk, references[chunk]).isEmpty }
+  }
 
   /// Chunks that somebody has, a target lacks and the metadata's index does not name: alive when their upload
   /// is open. In order of id.
@@ -58,18 +63,20 @@ struct ReconcilePage: Sendable {
         found.insert(chunk)
       }
     }
-    return found.filter { chunk in !lacking(chunk).isEmpty }.sorted()
+    return found.filter { chunk in !lacking(chunk, nil).isEmpty }.sorted()
   }
 
   private func isInRun(_ chunk: ChunkID) -> Bool { end.map { chunk <= $0 } ?? true }
 
-  private func lacking(_ chunk: ChunkID) -> [NodeID] {
+  private func lacking(_ chunk: ChunkID, _ reference: ChunkReference?) -> [NodeID] {
     targets.filter { target in
-      inventories.first { $0.node == target }?.replicas[chunk] == nil
+      let inventory = inventories.first { $0.node == target }
+      guard let replica = inventory?.replicas[chunk] else { return true }
+      return reference.map { GroupInventory.Replica($0) != replica } ?? false
     }
   }
 
-  /// `references` are those of `missing`, without what is condemned; `open` the uploads among `missing` and
+  /// `references` are those of `named`, without what is condemned; `open` the uploads among `missing` and
   /// `unnamed` that are open. `loads` are the bytes that each source is being asked for, so that the work spreads.
   func plan(
     references: [ChunkID: ChunkReference], open: Set<InodeID>, limits: Limits, loads: [NodeID: UInt64]
@@ -80,11 +87,11 @@ struct ReconcilePage: Sendable {
     var last: ChunkID?
     let wanted = (references.keys + unnamed.filter { open.contains($0.inode) }).sorted()
     for chunk in wanted {
-      let takers = lacking(chunk)
+      let takers = lacking(chunk, references[chunk])
       guard !takers.isEmpty else { continue }
       let replica: GroupInventory.Replica?
       if let reference = references[chunk] {
-        replica = GroupInventory.Replica(length: reference.length, root: reference.root)
+        replica = GroupInventory.Replica(reference)
       } else {
         replica = inventories.sorted { $0.role < $1.role }.lazy.compactMap { $0.replicas[chunk] }.first
       }

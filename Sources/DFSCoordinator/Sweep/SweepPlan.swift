@@ -10,19 +10,28 @@ package import DFSMetadata
 /// question (`questions`), from a view taken *after* the last inventory    and at the same epoch of the row:
 /// else the window is thrown away.
 ///
+/// A member that has something else under an id that the metadata names does not have that chunk.
+///
 /// What a member has and is dead in the later view was dead when it was listed or died since, and can not
 /// become alive: it is an orphan. What was named before and still is, and a full member does not list, was
 /// lost by it: a member that missed a write is not full. A chunk that was written and named in between is in
 /// neither.
 package struct SweepPlan: Sendable {
-  /// A page of the group's ids in the metadata, from the earlier view.
+  /// A page of the group's ids in the metadata, from the earlier view, with what a copy of each is.
   package struct Named: Sendable {
     package var chunks: [ChunkID]
+    package var references: [ChunkID: ChunkReference]
     package var more: Bool
 
-    package init(chunks: [ChunkID], more: Bool) {
+    package init(chunks: [ChunkID], references: [ChunkID: ChunkReference], more: Bool) {
       self.chunks = chunks
+      self.references = references
       self.more = more
+    }
+
+    /// Whether the entry is no copy of the chunk that the metadata names by its id.
+    fileprivate func contradicts(_ entry: InventoryEntry) -> Bool {
+      references[entry.chunk].map { $0.length != entry.length || $0.root != entry.root } ?? false
     }
   }
 
@@ -65,7 +74,9 @@ package struct SweepPlan: Sendable {
     for page in inventories.values { endAt(page.entries.last?.chunk, page.more) }
     func isInside(_ chunk: ChunkID) -> Bool { end.map { chunk <= $0 } ?? true }
     let namedInside = named.chunks.filter(isInside)
-    let listed = inventories.mapValues { Set($0.entries.lazy.map(\.chunk).filter(isInside)) }
+    let listed = inventories.mapValues { page in
+      Set(page.entries.lazy.filter { isInside($0.chunk) && !named.contradicts($0) }.map(\.chunk))
+    }
     let known = Set(namedInside)
     var questions = listed.values.reduce(into: Set<ChunkID>()) { $0.formUnion($1) }.subtracting(known)
     let full = row.slots.filter { $0.state == .full }.compactMap(\.node)

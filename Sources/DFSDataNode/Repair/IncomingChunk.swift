@@ -57,7 +57,7 @@ final class IncomingChunk: Sendable {
   }
 
   /// Verifies the piece against its hashes and writes it; with the last one makes the chunk durable and
-  /// returns it. Throws `CopyFault`.
+  /// returns it; what else has its id is moved to quarantine then. Throws `CopyFault`.
   func take(_ piece: ChunkPiece) throws -> ChunkDescription? {
     let (sink, leaves, offset) = state.withLockedValue { ($0.sink, $0.leaves, $0.offset) }
     guard let sink else { throw CopyFault.own(DFSError(.internal, "a copy was not begun")) }
@@ -85,10 +85,21 @@ final class IncomingChunk: Sendable {
     guard end == wanted.length else { return nil }
     return try own {
       let start = ContinuousClock.now
+      try giveWay()
       let stored = try sink.finish(length: end, root: wanted.root)
       syncTime.record(duration: ContinuousClock.now - start)
       return stored
     }
+  }
+
+  /// Another content under the id is no copy of the chunk that the coordinator means: it goes aside, where it is
+  /// kept, once every byte of the right one is here. A crash in between leaves none in its place, which the next
+  /// start tells.
+  private func giveWay() throws {
+    guard let found = try store.stat(wanted.chunk, in: wanted.group),
+      found.root != wanted.root || found.length != wanted.length
+    else { return }
+    try store.quarantine(wanted.chunk, in: wanted.group)
   }
 
   /// Forgets what was not finished.

@@ -102,18 +102,20 @@ extension DataNodeService {
     }
   }
 
-  /// Makes room for the chunk; false when it is here. A damaged copy is moved aside. Throws `.alreadyExists`
-  /// when a sound chunk with another content has the id: which one is right, nobody can tell here.
+  /// Makes room for the chunk; false when it is here. A damaged copy is moved aside. A sound chunk with another
+  /// content stays until the one that the metadata names has come.
   private func begin(_ incoming: IncomingChunk) async throws -> Bool {
     let wanted = incoming.wanted
-    let (isHere, damage) = try await disk.run { [store] () throws -> (Bool, DFSError?) in
+    let (isHere, fault) = try await disk.run { [store] () throws -> (Bool, DFSError?) in
       do {
         if let found = try store.confirm(wanted.chunk, in: wanted.group) {
           if found.root == wanted.root, found.length == wanted.length { return (true, nil) }
           _ = try store.verify(wanted.chunk, in: wanted.group)
-          throw DFSError(
-            .alreadyExists, "chunk \(wanted.chunk) is here with another content; a chunk never changes",
-            metadata: ["chunk": wanted.chunk.description, "root": found.root.description])
+          try incoming.begin()
+          return (
+            false,
+            DFSError(.alreadyExists, "it has the root \(found.root), and \(wanted.root) is what is wanted")
+          )
         }
       } catch let error as DFSError where error.code == .corrupt {
         let isMoved = try store.quarantineUnlessSound(wanted.chunk, in: wanted.group)
@@ -123,11 +125,13 @@ extension DataNodeService {
       try incoming.begin()
       return (false, nil)
     }
-    if let damage {
-      corruptChunks.increment()
+    if let fault {
+      if fault.code == .corrupt { corruptChunks.increment() }
       logger.error(
-        "a bad replica was moved aside for a good one",
-        metadata: ["chunk": "\(wanted.chunk)", "group": "\(wanted.group)", "reason": "\(damage)"])
+        fault.code == .corrupt
+          ? "a bad replica was moved aside for a good one"
+          : "a sound replica is not the chunk that its id stands for: it goes aside when that has come",
+        metadata: ["chunk": "\(wanted.chunk)", "group": "\(wanted.group)", "reason": "\(fault)"])
     }
     return !isHere
   }

@@ -122,7 +122,7 @@ extension NodeCluster.Node {
     }
   }
 
-  @Test func `a source with another root is refused, and so is the order that finds another content here`()
+  @Test func `a source with another root is refused, and another content here gives way to the right one`()
     async throws
   {
     try await NodeCluster.with(2) { cluster, _ in
@@ -137,15 +137,18 @@ extension NodeCluster.Node {
       #expect(try await nodes[0].read(sample) == sample.bytes)
 
       _ = try await nodes[1].write(other)
-      let taken = try await nodes[1].copy([sample], from: [nodes[0].address])
-      #expect(taken.map(\.reason) == ["ALREADY_EXISTS"])
-      #expect(try await nodes[1].read(other) == other.bytes)
-      // When what stands in the way is damaged, it gives way.
-      try nodes[1].flip(other, at: 70_000)
+      let vain = try await nodes[1].copy([sample], from: [nodes[1].address])
+      #expect(vain.map(\.reason) == ["CORRUPT"])
+      #expect(try await nodes[1].read(other) == other.bytes, "it stays while nobody has the right one")
+      #expect(nodes[1].files(containing: "quarantine/").isEmpty)
       let replaced = try await nodes[1].copy([sample], from: [nodes[0].address])
       #expect(replaced.map(\.reason) == [""])
       #expect(try await nodes[1].read(sample) == sample.bytes)
-      #expect(nodes[1].files(containing: "quarantine/").count == 1)
+      #expect(nodes[1].files(containing: "quarantine/").count == 1, "it is kept aside")
+      // When what stands in the way is damaged, it gives way at once.
+      try nodes[1].flip(sample, at: 70_000)
+      let again = try await nodes[1].copy([sample], from: [nodes[0].address], root: sample.root)
+      #expect(again.map(\.reason) == [""])
     }
   }
 

@@ -120,9 +120,10 @@ extension CoordinatorProcess {
       let indexed = try view.chunks(of: pass.row.id, after: pass.after, limit: Self.page)
       let page = ReconcilePage(
         inventories: inventories, targets: targets, indexed: indexed, isIndexEnd: indexed.count < Self.page)
-      let missing = page.missing
+      var references = try view.references(of: page.named)
+      let missing = page.missing(references)
       let condemned = try view.condemned(among: Set(missing.map(\.inode)))
-      let references = try view.references(of: missing.filter { !condemned.contains($0.inode) })
+      references = references.filter { !condemned.contains($0.key.inode) }
       let open = try Set((missing + page.unnamed).map(\.inode)).filter { try view.isOpenUpload($0) }
       return page.plan(references: references, open: open, limits: .init(), loads: healing.loads)
     } catch {

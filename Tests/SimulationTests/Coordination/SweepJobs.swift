@@ -35,8 +35,9 @@ extension CoordinatorProcess {
       else { return nil }
       return row
     }
-    guard let row,
-      let named = try? namespace.view().chunks(of: visit.group, after: visit.after, limit: Self.page)
+    guard let row, let view = try? namespace.view(),
+      let named = try? view.chunks(of: visit.group, after: visit.after, limit: Self.page),
+      let references = try? view.references(of: named)
     else {
       healing.sweep.passOver(visit, now: world.instant)
       return then()
@@ -52,7 +53,8 @@ extension CoordinatorProcess {
         return then()
       }
       let plan = SweepPlan(
-        row: row, named: SweepPlan.Named(chunks: named, more: named.count == Self.page),
+        row: row,
+        named: SweepPlan.Named(chunks: named, references: references, more: named.count == Self.page),
         inventories: inventories)
       attempt("sweep group \(row.id)") { try conclude(plan, visit) }
       then()

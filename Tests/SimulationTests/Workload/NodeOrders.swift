@@ -48,14 +48,13 @@ extension NodeProcess {
   ) throws {
     try obey(epoch)
     try epochs.admit(group, at: groupEpoch)
-    if let here = disk.replica(chunk, in: group) {
-      // The footer is looked at, not every byte: rot is found by scrubbing.
-      guard here.root != root else { return }
-      throw DFSError(.alreadyExists, "chunk \(chunk) is here with another content")
-    }
+    // The footer is looked at, not every byte: rot is found by scrubbing.
+    if disk.replica(chunk, in: group)?.root == root { return }
     guard let source, source.isGood, source.root == root, source.length == length else {
       throw DFSError(.unavailable, "no source has a good copy of chunk \(chunk)")
     }
+    // Another content goes aside, once the right one is here.
+    if disk.replica(chunk, in: group) != nil { quarantine(chunk, in: group) }
     try disk.keep(chunk, in: group, source)
     world.tally.add("replicas copied")
     world.tell(.replicaStored(chunk, group, node, root))
