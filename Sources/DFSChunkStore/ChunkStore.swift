@@ -136,6 +136,9 @@ package protocol ChunkStore: Sendable {
 
   /// The chunks of `group` after `chunk`, at most `limit` (at least 1). A chunk with a damaged footer is
   /// quarantined, left out, and named in the page. Costs by the page, not by the group.
+  ///
+  /// What is bad and could not be moved aside is left out, too, and `open`, `stat` and `confirm` throw `.corrupt`
+  /// for it, until `verify` finds it sound.
   func list(_ group: GroupID, after chunk: ChunkID?, limit: Int) throws -> ChunkPage
 
   /// The groups of which the store has chunks, in order.

@@ -57,6 +57,7 @@ package final class LocalChunkStore: ChunkStore {
   let failure = StoreFailure()
   let claims = SpaceClaims()
   private let exclusive = ExclusiveChunks()
+  private let unmoved = UnmovedChunks()
   private let directory: DataDirectory
   let options: LocalChunkStoreOptions
   private let closed = Atomic<Bool>(false)
@@ -180,6 +181,7 @@ package final class LocalChunkStore: ChunkStore {
 
   package func open(_ chunk: ChunkID, in group: GroupID) throws -> any ChunkReader {
     try requireOpen()
+    try unmoved.check(chunk, in: group)
     if let (payload, footer) = try small.load(chunk, in: group) { return SmallChunkReader(payload, footer) }
     do { return FileChunkReader(try files.open(chunk, in: group)) } catch let error as DFSError
       where error.code == .notFound
@@ -210,7 +212,8 @@ package final class LocalChunkStore: ChunkStore {
   }
 
   private func find(_ chunk: ChunkID, in group: GroupID) throws -> ChunkDescription? {
-    try small.stat(chunk, in: group) ?? files.stat(chunk, in: group)
+    try unmoved.check(chunk, in: group)
+    return try small.stat(chunk, in: group) ?? files.stat(chunk, in: group)
   }
 
   package func list(_ group: GroupID, after chunk: ChunkID?, limit: Int) throws -> ChunkPage {
@@ -223,7 +226,7 @@ package final class LocalChunkStore: ChunkStore {
     var (next, name) = (ofSmall.startIndex, names.startIndex)
     for _ in 0..<min(limit, ofSmall.count + names.count) {
       if next < ofSmall.endIndex, name == names.endIndex || ofSmall[next].chunk < names[name] {
-        page.chunks.append(ofSmall[next])
+        if !unmoved.contains(ofSmall[next].chunk, in: group) { page.chunks.append(ofSmall[next]) }
         page.last = ofSmall[next].chunk
         next += 1
         continue
@@ -237,9 +240,15 @@ package final class LocalChunkStore: ChunkStore {
 
   /// Adds what became of the file's name to the page.
   private func look(at chunk: ChunkID, in group: GroupID, for page: inout ChunkPage) throws {
+    guard !unmoved.contains(chunk, in: group) else { return }
     var found: ChunkDescription?
     do { found = try files.stat(chunk, in: group) } catch let error as DFSError where error.code == .corrupt {
-      guard try !quarantineUnlessSound(chunk, in: group) else { return page.damaged.append(chunk) }
+      do {
+        guard try !quarantineUnlessSound(chunk, in: group) else { return page.damaged.append(chunk) }
+      } catch {
+        guard unmoved.contains(chunk, in: group) else { throw error }
+        return page.damaged.append(chunk)
+      }
     }
     if let found { return page.chunks.append(found) }
     // Gone, or sound at the second look: nobody publishes or removes it while this is found out.
@@ -256,6 +265,12 @@ package final class LocalChunkStore: ChunkStore {
 
   package func verify(_ chunk: ChunkID, in group: GroupID) throws -> ChunkDescription {
     try requireOpen()
+    let found = try readAll(of: chunk, in: group)
+    unmoved.remove(chunk, in: group)
+    return found
+  }
+
+  private func readAll(of chunk: ChunkID, in group: GroupID) throws -> ChunkDescription {
     if let (payload, footer) = try small.load(chunk, in: group) {
       let reader = SmallChunkReader(payload, footer)
       try reader.verify()
@@ -282,6 +297,7 @@ package final class LocalChunkStore: ChunkStore {
       var deleted = try failure.watching { try small.remove(chunks, in: group) }
       let removed = try failure.watching { try chunks.compactMap { try files.remove($0, in: group) } }
       if !removed.isEmpty { try failure.watching { try files.syncGroup(group) } }
+      for chunk in chunks { unmoved.remove(chunk, in: group) }
       deleted.count += removed.count
       deleted.bytes = deleted.bytes + ByteCount(removed.reduce(0, +))
       return deleted
@@ -309,8 +325,11 @@ package final class LocalChunkStore: ChunkStore {
   }
 
   private func moveAside(_ chunk: ChunkID, in group: GroupID) throws {
+    // Whatever becomes of the move, nobody takes it for a good one from here on.
+    unmoved.insert(chunk, in: group)
     try small.quarantine(chunk, in: group)
     try files.quarantine(chunk, in: group)
+    unmoved.remove(chunk, in: group)
   }
 
   // MARK: State

@@ -175,6 +175,54 @@ import Testing
     #expect(counts.chunks == 2)
   }
 
+  @Test func `a bad chunk that can not be moved aside is neither listed nor read, until it verifies`()
+    throws
+  {
+    let isFull = Atomic<Bool>(false)
+    let full = DFSError(.exhausted, "the disk is full")
+    let machine = MemoryMachine(
+      small: MemoryStore { _ in
+        if isFull.load(ordering: .relaxed) { throw full }
+      })
+    let store = try machine.open()
+    let (good, bad) = (TestChunk(1, length: 300_000), TestChunk(2, length: 300_000))
+    let (little, bare) = (TestChunk(3, length: 900), TestChunk(4, length: 300_000))
+    for chunk in [good, bad, little, bare] { try chunk.write(to: store) }
+    machine.disk.setHook {
+      $0.operation == .rename && isFull.load(ordering: .relaxed) ? .fail(full) : .proceed
+    }
+    func listed() throws -> [ChunkID] {
+      try store.list(good.group, after: nil, limit: 10).chunks.map(\.chunk)
+    }
+    func expectHidden(_ chunk: TestChunk) {
+      expectError(.corrupt) { _ = try store.open(chunk.id, in: chunk.group) }
+      expectError(.corrupt) { _ = try store.stat(chunk.id, in: chunk.group) }
+      expectError(.corrupt) { _ = try store.confirm(chunk.id, in: chunk.group) }
+    }
+    isFull.store(true, ordering: .relaxed)
+    try machine.disk.flip(path(bad), at: 70_000)
+    expectError(.exhausted) { _ = try store.quarantineUnlessSound(bad.id, in: bad.group) }
+    expectError(.exhausted) { try store.quarantine(little.id, in: little.group) }
+    try machine.disk.flip(path(bare), at: 300_010)
+    let page = try store.list(good.group, after: nil, limit: 10)
+    #expect(page.chunks.map(\.chunk) == [good.id] && page.damaged == [bare.id] && page.last == bare.id)
+    #expect(try store.list(good.group, after: nil, limit: 10).damaged.isEmpty, "it is told once")
+    for chunk in [bad, little, bare] { expectHidden(chunk) }
+    #expect(try good.read(from: store) == good.bytes)
+
+    // As after an error of the bus, not of the disk.
+    _ = try store.verify(little.id, in: little.group)
+    #expect(try listed() == [good.id, little.id])
+    expectError(.exhausted) { _ = try store.quarantineUnlessSound(bad.id, in: bad.group) }
+    isFull.store(false, ordering: .relaxed)
+    #expect(try store.quarantineUnlessSound(bad.id, in: bad.group))
+    #expect(try store.stat(bad.id, in: bad.group) == nil)
+    try bad.write(to: store)
+    try bare.write(to: store)
+    #expect(try listed() == [good, bad, little, bare].map(\.id))
+    #expect(try bad.read(from: store) == bad.bytes && store.counts().quarantined == 2)
+  }
+
   @Test func `the files kept open are bounded`() throws {
     let machine = MemoryMachine()
     let store = try machine.open(openFiles: 4)

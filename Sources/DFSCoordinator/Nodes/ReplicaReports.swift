@@ -81,6 +81,11 @@ package final class ReplicaReports: Sendable {
     }
   }
 
+  /// Whether the replica was found bad before, and not made anew since.
+  package func isKnown(_ report: ReplicaReport) -> Bool {
+    state.withLock { $0.confirmed[Replica(chunk: report.chunk, node: report.node)] != nil }
+  }
+
   /// Remembers a report that was found true. False when it was known.
   package func confirm(_ report: ReplicaReport) -> Bool {
     state.withLock { state in

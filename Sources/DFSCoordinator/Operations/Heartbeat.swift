@@ -52,7 +52,9 @@ extension CoordinatorService {
   /// A node's own finding is believed: it has quarantined the replica already. Durable when it returns, for
   /// the node tells it only until it is answered.
   private func note(_ wire: [WireReplicaReport], of node: NodeID) async throws {
-    let found = wire.compactMap { try? ReplicaReport($0) }.filter { $0.node == node }
+    // One that the node can not move aside is told each time that somebody asks for it. Its slot is not full since the
+    // first time, and marking it again would only have repair begin anew.
+    let found = wire.compactMap { try? ReplicaReport($0) }.filter { $0.node == node && !reports.isKnown($0) }
     guard !found.isEmpty else { return }
     try await groups.markBehind(
       node, found.map(\.group), because: "\(found.count) replicas that it found bad")

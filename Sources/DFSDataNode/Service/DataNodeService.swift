@@ -89,7 +89,8 @@ final class DataNodeService: Sendable {
       }
     } catch {
       logger.error(
-        "a bad replica could not be moved aside", metadata: ["chunk": "\(chunk)", "reason": "\(error)"])
+        "a bad replica could not be moved aside; it is not listed and not read from",
+        metadata: ["chunk": "\(chunk)", "reason": "\(error)"])
     }
     noteQuarantined(chunk, in: group, because: error)
     return true
