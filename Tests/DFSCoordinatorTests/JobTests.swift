@@ -288,6 +288,39 @@ struct `Jobs of a coordinator` {
     }
   }
 
+  @Test func `a bad replica that could not be noted is news when it is told again`() async throws {
+    let datanodes = ScriptedDataNodes()
+    try await datanodes.serve { address in
+      try await CoordinatorScene.run { scene in
+        let nodes = try await scene.join(3, address: address)
+        let file = try await ScriptedUpload.put("/a", by: nodes, at: scene, chunks: 1)
+        let chunk = try #require(try await scene.lookup("/a").chunks.first)
+        let id = ChunkID(inode: InodeID(rawValue: file.inode), index: chunk.index)
+        datanodes.spoil(id)
+        let found = nodes.map {
+          ReplicaReport(chunk: id, group: GroupID(rawValue: chunk.group), node: $0.id, fault: .corrupt)
+        }
+        let reports = scene.coordinator.service.reports
+        #expect(reports.add([found[0]]).count == 1)
+        // It still reads, and makes nothing durable any more.
+        await scene.coordinator.namespace.close()
+        try await scene.exhaust(scene.verifier)
+        #expect(datanodes.looks == 1)
+        var request = nodes[1].heartbeat
+        request.badReplicas = [
+          .with {
+            $0.chunk = WireChunkId(id)
+            $0.group = chunk.group
+            $0.node = nodes[1].node
+            $0.fault = .corrupt
+          }
+        ]
+        await #expect(throws: DFSError.self) { try await nodes[1].beat(at: scene, request) }
+        #expect(reports.add(Array(found.prefix(2))) == Array(found.prefix(2)))
+      }
+    }
+  }
+
   @Test func `chunks of degraded groups are counted`() async throws {
     try await CoordinatorScene.run { scene in
       let nodes = try await scene.join(3)
