@@ -155,15 +155,21 @@ package struct Membership: Sendable {
   /// that is out has `.out` in its record, which the caller makes durable.
   package mutating func tick(now: Instant) -> [Transition] {
     var transitions: [Transition] = []
+    // Counted when the first node asks: with thousands of silent ones, a count for each would hold everybody up.
+    var brake: StormBrake?
     for node in members.keys.sorted() {
       guard var member = members[node], member.record.state != .removed else { continue }
-      if member.steadiness.tick(now: now) { version += 1 }
-      let next = nextLife(of: &member, now: now)
-      if next != member.life {
-        transitions.append(Transition(node: node, from: member.life, to: next))
-        if member.life == .up { member.steadiness.dropped(at: now, limits.steadiness) }
+      let (life, wasHeld) = (member.life, member.isHeldByBrake)
+      let isSteadyAgain = member.steadiness.tick(now: now)
+      if isSteadyAgain { version += 1 }
+      let next = nextLife(of: &member, now: now, &brake)
+      guard isSteadyAgain || next != life || member.isHeldByBrake != wasHeld else { continue }
+      if next != life {
+        transitions.append(Transition(node: node, from: life, to: next))
+        if life == .up { member.steadiness.dropped(at: now, limits.steadiness) }
         member.life = next
         if next == .out {
+          brake?.wentOut(member)
           member.boot = nil
           if member.record.state == .active {
             member.record.state = .out
@@ -177,7 +183,7 @@ package struct Membership: Sendable {
     return transitions
   }
 
-  private func nextLife(of member: inout Member, now: Instant) -> Member.Life {
+  private func nextLife(of member: inout Member, now: Instant, _ brake: inout StormBrake?) -> Member.Life {
     let silent = now - member.lastContact
     // A process that was killed takes its streams along; one that stops on purpose gets the time it needs.
     let isCutOff =
@@ -188,21 +194,10 @@ package struct Membership: Sendable {
     guard next == .down, member.record.state != .maintenance, now - startedAt >= limits.startGrace,
       isCutOff || silent >= max(limits.outAfter, limits.downAfter)
     else { return next }
-    member.isHeldByBrake = brakeHolds(against: member.id)
+    let counted = brake ?? StormBrake(members.values)
+    brake = counted
+    member.isHeldByBrake = counted.holds(against: member)
     return member.isHeldByBrake ? next : .out
-  }
-
-  /// True when declaring `node` out would take more than a quarter of the nodes (one may always go where
-  /// there are three), or the last node of a configured zone of several: then it is the network or the power,
-  /// not the nodes, and a person decides.
-  private func brakeHolds(against node: NodeID) -> Bool {
-    let counted = members.values.filter { $0.record.state != .removed }
-    let gone = counted.count { $0.life == .out || $0.id == node }
-    let allowed = counted.count >= 3 ? max(1, counted.count / 4) : 0
-    if gone > allowed { return true }
-    guard let zone = members[node]?.record.zone, !zone.isEmpty else { return false }
-    let neighbours = counted.filter { $0.record.zone == zone }
-    return neighbours.count > 1 && neighbours.allSatisfy { $0.life == .out || $0.id == node }
   }
 }
 

@@ -39,10 +39,12 @@ package struct ChunkAllocator: Sendable {
   /// Looks at every group of the policy.
   package init(policy: PlacementPolicy, table: SlotTable, membership: Membership) {
     self.policy = policy
+    // Once for each node, not for each of its hundred slots: this is done under the cluster's lock.
+    let free = membership.members.compactMapValues { $0.isWritable ? $0.free : nil }
     for id in table.groups(replicas: policy.replicas) {
-      let writable = (table[id]?.members ?? []).compactMap { membership[$0] }.filter(\.isWritable)
+      let writable = (table[id]?.members ?? []).compactMap { free[$0] }
       guard writable.count >= policy.writeQuorum else { continue }
-      let choice = Choice(group: id, free: writable.map(\.free).min() ?? .zero)
+      let choice = Choice(group: id, free: writable.min() ?? .zero)
       if writable.count == Int(policy.replicas) { whole.append(choice) } else { quorum.append(choice) }
     }
   }

@@ -16,6 +16,9 @@ package actor GroupKeeper {
   private var running: Task<Void, any Error>?
   /// What each policy's table was last planned for.
   private var planned: [UInt8: PlanOccasion] = [:]
+  /// Groups that had no chunk when they were looked at. Whatever came since was allocated here, which is noted
+  /// in the cluster's state, so they are not looked at again: a large table has tens of thousands of them.
+  private var foundEmpty: Set<GroupID> = []
   private var generator = SystemRandom()
 
   /// `age` is the time since the coordinator's start.
@@ -152,8 +155,11 @@ package actor GroupKeeper {
 
   /// Finds out which groups have chunks, so that only those without any are moved.
   private func findUsedGroups(_ policy: PlacementPolicy) async throws {
+    let known = foundEmpty
     let unknown = cluster.withState { state in
-      state.table.groups(replicas: policy.replicas).filter { !state.used.contains($0) }
+      state.table.groups(replicas: policy.replicas).filter {
+        !state.used.contains($0) && !known.contains($0)
+      }
     }
     guard !unknown.isEmpty else { return }
     let namespace = namespace
@@ -162,5 +168,6 @@ package actor GroupKeeper {
       return try unknown.filter { try !view.chunks(of: $0, after: nil, limit: 1).isEmpty }
     }
     cluster.markUsed(used)
+    foundEmpty.formUnion(Set(unknown).subtracting(used))
   }
 }

@@ -16,6 +16,9 @@ extension GroupPlanner {
     /// A node's share of the slots, as a weight.
     let weights: [Double]
     let places: [NodeID: Int]
+    /// Zones as numbers, which compare quickly: of every node, and of the candidates by place.
+    private let zones: [NodeID: Int]
+    private let zoneOfPlace: [Int]
     var rows: [Row]
     var loads: [Int]
 
@@ -27,6 +30,14 @@ extension GroupPlanner {
       weights = planner.candidates.map { Double(max(1, $0.capacity.rawValue)) * count / total }
       places = Dictionary(
         planner.candidates.enumerated().map { ($1.node, $0) }, uniquingKeysWith: { first, _ in first })
+      var numbers: [Zone: Int] = [:]
+      func number(_ zone: Zone) -> Int {
+        let number = numbers[zone] ?? numbers.count
+        numbers[zone] = number
+        return number
+      }
+      zones = planner.zones.mapValues(number)
+      zoneOfPlace = planner.candidates.map { number($0.zone) }
       rows = groups.map { Row(id: $0.id, expected: $0.epoch, slots: $0.slots, isChanged: false) }
       loads = [Int](repeating: 0, count: planner.candidates.count)
       for node in groups.flatMap(\.members) { if let place = places[node] { loads[place] += 1 } }
@@ -43,14 +54,17 @@ extension GroupPlanner {
       joining members: [NodeID], below limit: Double = .infinity,
       using random: inout some RandomNumberGenerator
     ) -> Int? {
-      let taken = members.compactMap { planner.zones[$0] }
+      let (taken, own) = (members.compactMap { zones[$0] }, members.compactMap { places[$0] })
       var best: (place: Int, crowd: Int, load: Double)?
       var ties = 0
-      for (place, candidate) in planner.candidates.enumerated() {
-        let crowd = taken.count { $0 == candidate.zone }
-        guard !members.contains(candidate.node), !isStrict || crowd == 0 else { continue }
+      for place in loads.indices {
         let load = (Double(loads[place]) + 1) / weights[place]
-        guard load < limit else { continue }
+        // A thousand candidates for each of a hundred slots: most are passed over by their load alone.
+        if load >= limit { continue }
+        if let best, best.crowd == 0, load > best.load { continue }
+        let zone = zoneOfPlace[place]
+        let crowd = taken.count { $0 == zone }
+        guard !own.contains(place), !isStrict || crowd == 0 else { continue }
         if let found = best {
           guard (crowd, load) <= (found.crowd, found.load) else { continue }
           ties = (crowd, load) == (found.crowd, found.load) ? ties + 1 : 1
@@ -159,6 +173,7 @@ extension GroupPlanner {
     /// Moves slots of empty groups from the most to the least loaded nodes until nobody gains by it.
     mutating func levelEmptyGroups(using random: inout some RandomNumberGenerator) {
       guard spread > 1 else { return }
+      var lowest = lowestLoad
       for index in rows.indices.shuffled(using: &random) where planner.isEmpty(rows[index].id) {
         let members = rows[index].slots.compactMap(\.node)
         let movable = rows[index].slots.indices.compactMap { slot -> (slot: Int, place: Int, load: Double)? in
@@ -166,6 +181,8 @@ extension GroupPlanner {
           return (slot, place, Double(loads[place]) / weights[place])
         }
         guard let giver = movable.max(by: { $0.load < $1.load }) else { continue }
+        // Nobody gains: the candidates need not be looked at for each of the many groups of a new cluster.
+        guard giver.load > lowest else { continue }
         let others = members.filter { $0 != planner.candidates[giver.place].node }
         guard let taker = choose(joining: others, below: giver.load, using: &random), taker != giver.place
         else { continue }
@@ -173,7 +190,13 @@ extension GroupPlanner {
         rows[index].isChanged = true
         loads[giver.place] -= 1
         loads[taker] += 1
+        lowest = lowestLoad
       }
+    }
+
+    /// What the least loaded node would have with one slot more, for its weight.
+    private var lowestLoad: Double {
+      zip(loads, weights).map { (Double($0) + 1) / $1 }.min() ?? .infinity
     }
 
     /// The distance between the most and the least loaded node, in slots of a node of mean capacity.

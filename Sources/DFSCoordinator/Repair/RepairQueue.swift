@@ -37,7 +37,9 @@ struct RepairQueue: Sendable {
   private var running: [GroupID: Set<NodeID>] = [:]
   private var busy: [NodeID: Int] = [:]
   private var retries: [GroupID: Retry] = [:]
+  /// Nodes in contact, counted once for a version of the membership.
   private var contacts = 0
+  private var countedAt: UInt64?
 
   init(limits: Limits = Limits()) { self.limits = limits }
 
@@ -51,8 +53,16 @@ struct RepairQueue: Sendable {
     predecessors: [GroupID: NodeID] = [:], now: Instant
   ) {
     let groups = table.unfinished.union(heirs.keys)
+    guard !groups.isEmpty else {
+      // The rule in a healthy cluster, and this is asked once a second: nodes are not counted for nothing.
+      (waiting, retries) = ([], [:])
+      return
+    }
     retries = retries.filter { groups.contains($0.key) }
-    contacts = membership.members.values.count(where: \.isInContact)
+    if countedAt != membership.version {
+      contacts = membership.members.values.count(where: \.isInContact)
+      countedAt = membership.version
+    }
     waiting = groups.compactMap { id in
       guard let row = table[id], running[id] == nil, isDue(id, membership, now: now) else { return nil }
       let targets = ReconcilePass(
