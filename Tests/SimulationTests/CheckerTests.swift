@@ -138,6 +138,13 @@ struct CheckerTests {
     expect(["the last good copy is never removed"], of: scenario, "a stray that was needed")
   }
 
+  @Test func `a trash that is emptied though there is space is caught`() {
+    var scenario = scene()
+    (scenario.capacity, scenario.trash) = (.mib(500), .minutes(10))
+    scenario.planted.missing = { _ in .mib(1) }
+    expect(["the trash keeps its time"], of: scenario, "an early purge")
+  }
+
   @Test func `a receipt for what is not stored is caught`() {
     var scenario = scene()
     scenario.planted.isDurableBeforeReceipt = false
@@ -147,7 +154,9 @@ struct CheckerTests {
   @Test func `a cluster that does not repair is caught`() {
     var scenario = scene([(.diskLost, 1), (.chunkMissing, 2)])
     scenario.planted.isRepairing = false
-    expect(["the copy count returns to its target"], of: scenario, "a lack of copies")
+    expect(
+      ["the copy count returns to its target", "nothing is lost while a copy survives"], of: scenario,
+      "a lack of copies")
   }
 
   @Test func `a slot that moves away from its chunks is caught`() {
@@ -173,6 +182,27 @@ struct CheckerTests {
     expect(
       ["nothing is lost while a copy survives", "the copy count returns to its target"], of: scenario,
       "chunks that nobody looks for")
+  }
+
+  @Test func `a store that loses, changes or brings back a chunk is caught`() throws {
+    for breakage in [0, 1, 2, 3] {
+      var scenario = Scenario()
+      scenario.realStores = 1000
+      let world = World(seed: 1, scenario: scenario)
+      var stores = StoresKeepTheirWord()
+      let (disk, group) = (world.newDisk(), GroupID(rawValue: 1))
+      _ = try #require(disk.shelf).open()
+      let chunk = ChunkID(inode: InodeID(rawValue: 9), index: 0)
+      try disk.keep(chunk, in: group, world.newReplica(isLast: false))
+      #expect(stores.observe(.storeOpened(disk), in: world) == nil)
+      switch breakage {
+      case 0: #expect(disk.shelf?.unlink(chunk, in: group) == true)
+      case 1: #expect(disk.shelf?.flip(chunk, in: group, at: 700) == true)
+      case 2: #expect(disk.shelf?.truncate(chunk, in: group, to: 700) == true)
+      default: disk.forget(chunk, in: group)
+      }
+      #expect(stores.observe(.storeOpened(disk), in: world) != nil)
+    }
   }
 
   @Test func `two leaders of one epoch are caught, and so is a node that obeys the older one`() {

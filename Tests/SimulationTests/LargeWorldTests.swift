@@ -5,7 +5,7 @@ import Testing
 /// A thousand nodes, months of failures as they happen in real clusters.
 struct LargeWorldTests {
   /// `DFS_SIMULATION_DAYS` for longer runs.
-  private static let days = ProcessInfo.processInfo.environment["DFS_SIMULATION_DAYS"].flatMap(Int.init) ?? 10
+  private static let days = ProcessInfo.processInfo.environment["DFS_SIMULATION_DAYS"].flatMap(Int.init) ?? 90
 
   @Test func `a thousand nodes lose nothing in three months`() {
     for seed in Seeds.chosen(1, isLong: true) {

@@ -22,6 +22,8 @@ struct PlantedFaults {
   /// What becomes of a pass, and how it promotes.
   var verdict: (ReconcilePass) -> ReconcilePass.Verdict = { $0.verdict }
   var promotion: (ChangeGroups.Change) -> ChangeGroups.Change = { $0 }
+  /// How much space the trash is to give back.
+  var missing: (ByteCount) -> ByteCount = { $0 }
   /// What the metadata says of chunks.
   var liveness: ([ChunkLiveness]) -> [ChunkLiveness] = { $0 }
 

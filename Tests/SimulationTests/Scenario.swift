@@ -19,6 +19,8 @@ struct Scenario {
   /// Names of zones, given in turn; none: each node is a zone of its own.
   var zones = 3
   var replicas: UInt8 = 3
+  /// Directories with a policy of their own.
+  var ownReplicas: [String: UInt8] = [:]
   var slotsPerNode = 12
   var fewestGroups = 8
   /// Files in each directory.
@@ -36,6 +38,10 @@ struct Scenario {
   var sweepPeriod = Span.minutes(10)
   /// How long removed files can be had back.
   var trash = Span.minutes(3)
+  /// Of a thousand disks: have a real chunk store.
+  var realStores = 0
+  /// What a node says that its disk holds.
+  var capacity = ByteCount.gib(100)
 
   func coordinatorConfiguration(_ clock: ManualClock) -> CoordinatorConfiguration {
     var configuration = CoordinatorConfiguration(
@@ -70,6 +76,8 @@ struct WorkloadRates {
   /// The mean time between two operations of a client.
   var every = Span.seconds(10)
   var mostChunks = 6
+  /// Of a thousand uploads: have several segments.
+  var long = 0
   /// Of a thousand uploads: last for hours, or are left alone.
   var slow = 100
   var abandoned = 80

@@ -5,6 +5,28 @@ import Foundation
 import Testing
 
 /// Runs one world from its beginning to its rest, and says how a failing one is run again.
+///
+/// What decides in it is the product's own: namespace, rounds and ledgers, membership with its brake and
+/// probations, planner, allocator, heirs, receipts, upload leases, reconciliation and the repair queue, sweep,
+/// strays, reaping, pins and the pressure on the trash; at the datanode the fence, group epochs and the lease,
+/// and in some worlds the whole `LocalChunkStore` over a file system that loses what was not synced.
+/// What waits in the product (streams, calls, jobs) is written here again as events, as thinly as can be.
+///
+/// Two kinds of worlds: small ones (`SmallWorldTests`), where each heartbeat is an event: a storm of half an
+/// hour with faults of every kind, 1 to 5 replicas, files of several segments, standbys, restored metadata; and
+/// the large one (`LargeWorldTests`), a thousand nodes for three months, where heartbeats are made up for just
+/// before somebody could miss them (`SparsePace`). `Faults` has what goes wrong, `Invariants` what must hold, one
+/// a file; `CheckerTests` plants a defect for each of them.
+///
+/// Not in it: bytes on the wire and connections, RocksDB (a memory store stands for it), reservations of space.
+///
+/// Longer, by the environment:
+///
+///     DFS_SIMULATION_SEED=7      this seed alone, with the same history each time: what a failure prints
+///     DFS_SIMULATION_SEEDS=200   so many small worlds, from a random seed on
+///     DFS_SIMULATION_FIRST=1000  or from this one on
+///     DFS_SIMULATION_LARGE=5     so many large worlds
+///     DFS_SIMULATION_DAYS=365    days of the large world
 struct Simulation {
   let world: World
 
@@ -75,7 +97,7 @@ extension World {
       machine.isBusy = false
     }
     leader?.pausedUntil = nil
-    disturbed()
+    allHeardAgain()
   }
 }
 
@@ -99,8 +121,13 @@ func report(_ violations: [Violation], _ world: World, scenario: String) -> Comm
 enum Seeds {
   private static let environment = ProcessInfo.processInfo.environment
 
+  /// Nobody asked for others.
+  static var areUsual: Bool {
+    ["DFS_SIMULATION_SEED", "DFS_SIMULATION_SEEDS"].allSatisfy { environment[$0] == nil }
+  }
+
   /// `DFS_SIMULATION_SEED` alone; else `DFS_SIMULATION_SEEDS` new ones (from `DFS_SIMULATION_FIRST` on, where
-  /// that is given; one only for what takes long), or the first `count`.
+  /// that is given; `DFS_SIMULATION_LARGE`, or one, of what takes long), or the first `count`.
   static func chosen(_ count: UInt64, isLong: Bool = false) -> [UInt64] {
     if let seed = environment["DFS_SIMULATION_SEED"].flatMap(UInt64.init) { return [seed] }
     guard let wanted = environment["DFS_SIMULATION_SEEDS"].flatMap(UInt64.init) else {
@@ -108,6 +135,7 @@ enum Seeds {
     }
     let first =
       environment["DFS_SIMULATION_FIRST"].flatMap(UInt64.init) ?? UInt64.random(in: 1...UInt64.max / 2)
-    return Array(first..<first + (isLong ? 1 : wanted))
+    let large = environment["DFS_SIMULATION_LARGE"].flatMap(UInt64.init) ?? 1
+    return Array(first..<first + (isLong ? large : wanted))
   }
 }

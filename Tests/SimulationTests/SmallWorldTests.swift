@@ -5,13 +5,20 @@ import Testing
 struct SmallWorldTests {
   @Test func `a small cluster in a storm loses nothing and heals`() {
     var failures = 0
+    var tally = Tally()
     for seed in Seeds.chosen(12) where failures < 3 {
       let simulation = Simulation(seed: seed, .small(seed))
       let violations = simulation.run()
       print("seed \(seed): \(simulation.world.events) events, \(violations)")
       #expect(violations.isEmpty, report(violations, simulation.world, scenario: "small"))
       failures += violations.isEmpty ? 0 : 1
+      for (what, count) in simulation.world.tally.counts { tally.add(what, count) }
     }
+    guard Seeds.areUsual else { return }
+    for what in [
+      "segments filled", "manifest pages", "deletions purged early", "real stores opened", "files flipped",
+      "files truncated", "power cuts in a store", "nodes removed", "restores",
+    ] { #expect(tally[what] > 0, "\(what): none in all worlds") }
   }
 
   @Test func `a seed gives the same history each time`() {
@@ -40,6 +47,12 @@ extension Scenario {
       (.badNetwork, 3), (.zonePowerCut, 1), (.coordinatorRestart, 5), (.coordinatorPause, 3),
       (.foreignDisk, 1), (.clonedDisk, 1), (.drain, 4), (.maintenance, 3),
     ]
+    // Three copies in every other world; and in some, directories that want another number of them.
+    scenario.replicas = [3, 2, 3, 1, 3, 5, 3, 4][Int(seed % 8)]
+    if seed % 3 == 1 { scenario.ownReplicas = ["/b": UInt8(1 + seed / 3 % 5), "/a/deep": 2] }
+    if seed % 5 == 2 { scenario.workload.long = 15 }
+    if seed % 6 == 4 { (scenario.capacity, scenario.trash) = (.mib(12), .minutes(25)) }
+    if seed % 4 == 2 { scenario.realStores = 400 }
     scenario.hasStandbys = seed % 4 == 3
     scenario.faults.kinds.append(scenario.hasStandbys ? (.secondLeader, 4) : (.metadataLost, 1))
     return scenario

@@ -77,9 +77,11 @@ extension CoordinatorProcess {
     _ = try mutate(AbortUpload(upload: upload, cause: .client), id: id)
   }
 
-  func seal(_ chunks: [ReceivedChunk], of upload: UploadID, id: RequestID) throws -> [UInt32] {
+  func seal(
+    _ chunks: [ReceivedChunk], segment: Int, of upload: UploadID, id: RequestID
+  ) throws -> [UInt32] {
     let stored = verify(chunks, of: upload)
-    let settled = try mutate(SealSegment(upload: upload, segment: 0, chunks: stored), id: id)
+    let settled = try mutate(SealSegment(upload: upload, segment: UInt32(segment), chunks: stored), id: id)
     try learnChanges(chunks)
     if case .sendAgain(let indices) = settled.outcome { return indices }
     if !settled.isReplay { tellCounted(chunks, stored, of: upload) }
@@ -87,14 +89,14 @@ extension CoordinatorProcess {
   }
 
   func commit(
-    _ chunks: [ReceivedChunk], of upload: UploadID, sealed: Int, id: RequestID
+    _ chunks: [ReceivedChunk], of upload: UploadID, sealed: Int, length: ByteCount, id: RequestID
   ) throws -> CommitUpload.Outcome {
     let stored = verify(chunks, of: upload)
     let count = sealed + chunks.count
     let settled = try mutate(
       CommitUpload(
         upload: upload, final: stored, chunkCount: UInt64(count),
-        length: ByteCount(count * Self.chunkSize.bytes), root: Self.fileRoot), id: id)
+        length: length, root: Self.fileRoot), id: id)
     try learnChanges(chunks)
     if case .committed = settled.outcome, !settled.isReplay { tellCounted(chunks, stored, of: upload) }
     return settled.outcome
@@ -122,10 +124,10 @@ extension CoordinatorProcess {
         }))
   }
 
-  func lookup(_ path: RemotePath) throws -> (inode: InodeID, chunks: [ChunkReference]) {
+  func lookup(_ path: RemotePath) throws -> (inode: InodeID, page: ManifestPage?) {
     let found = try namespace.view().lookup(path)
-    guard case .chunks(let page) = found.contents else { return (found.status.inode, []) }
-    return (found.status.inode, page.chunks)
+    guard case .chunks(let page) = found.contents else { return (found.status.inode, nil) }
+    return (found.status.inode, page)
   }
 
   /// Gives the length of the pin.

@@ -8,7 +8,7 @@ import DFSMetadata
 extension CoordinatorProcess {
   func startJobs() {
     let isDense = world.scenario.pace == .dense
-    if isDense { every(.seconds(1)) { $0.watchNodes() } }
+    if isDense { every(.seconds(1)) { $0.watchNodes() } } else { watchSparsely() }
     every(isDense ? .seconds(1) : .minutes(10)) { $0.expireUploads() }
     every(isDense ? .seconds(2) : .minutes(10)) { $0.reapCondemned() }
     every(isDense ? .seconds(1) : .minutes(10)) { $0.purgeTrash() }
@@ -48,11 +48,18 @@ extension CoordinatorProcess {
     }
     note(transitions)
     for node in unsaved { attempt("save node \(node)") { try save(node) } }
+    defer {
+      // Another step finds that what came has stayed, or plans what could not be planned now.
+      if world.scenario.pace == .sparse, occasion != plannedFor { world.look(after: .milliseconds(2_100)) }
+    }
     guard isDue(occasion) else { return }
     attempt("plan groups") {
-      let policy = configuration.policy
-      let isMissing = cluster.withState { $0.table.groups(replicas: policy.replicas).isEmpty }
-      if !isMissing || occasion.eligible.count >= Int(policy.replicas) { try plan(policy) }
+      for replicas in 1...Limits.mostReplicas {
+        let isMissing = cluster.withState { $0.table.groups(replicas: replicas).isEmpty }
+        // The cluster's own policy gets its groups before the first write asks, others when they are needed.
+        let isWanted = replicas == configuration.policy.replicas && occasion.eligible.count >= Int(replicas)
+        if !isMissing || isWanted { try plan(PlacementPolicy(replicas: replicas)) }
+      }
       plannedFor = occasion
       plannedAt = world.now
     }
@@ -82,9 +89,13 @@ extension CoordinatorProcess {
   func plan(_ policy: PlacementPolicy) throws {
     let view = try namespace.view()
     let unknown = cluster.withState { state in
-      state.table.groups(replicas: policy.replicas).filter { !state.used.contains($0) }
+      state.table.groups(replicas: policy.replicas).filter {
+        !state.used.contains($0) && !foundEmpty.contains($0)
+      }
     }
-    cluster.markUsed(try unknown.filter { try !view.chunks(of: $0, after: nil, limit: 1).isEmpty })
+    let filled = try unknown.filter { try !view.chunks(of: $0, after: nil, limit: 1).isEmpty }
+    cluster.markUsed(filled)
+    foundEmpty.formUnion(Set(unknown).subtracting(filled))
     let (table, membership, used) = cluster.withState { ($0.table, $0.membership, $0.used) }
     let planner = GroupPlanner(
       policy: policy, membership: membership, rules: configuration.placement,
@@ -128,12 +139,41 @@ extension CoordinatorProcess {
   // MARK: purge_trash
 
   func purgeTrash() {
+    guard !namespace.isHeld else { return }
     attempt("purge the trash") {
       for deletion in try namespace.expiredTrash(limit: 1000) {
         if try mutate(PurgeTrash(deletion: deletion)).outcome.isPurged { world.tally.add("deletions purged") }
       }
+      // At the sparse pace nobody reports anything but huge disks.
+      if world.scenario.pace == .dense { try relieve() }
     }
   }
+
+  /// As `PurgeExpired.relieve`: purges ahead of time what the disks need back.
+  private func relieve() throws {
+    let space = cluster.withState { state in
+      ClusterSpace(state.membership.present.filter { $0.isReachable && $0.report != nil })
+    }
+    let missing = world.scenario.planted.missing(pressure.missing(of: space, now: world.instant))
+    guard missing > .zero, namespace.counts.trash > 0 else {
+      pressurePosition = nil
+      return
+    }
+    let (costs, next) = try namespace.view().trashCosts(after: pressurePosition, limit: Self.trashPage)
+    let chosen = pressure.choose(costs, missing: missing)
+    for cost in chosen {
+      let isPurged = try mutate(PurgeTrash(deletion: cost.deletion)).outcome.isPurged
+      guard isPurged else { continue }
+      world.tally.add("deletions purged early")
+      world.tell(.trashRelieved(cost.deletion))
+    }
+    let due = world.instant + namespace.configuration.reapGrace + .seconds(60)
+    pressure.purged(chosen, due: due)
+    pressurePosition = next
+  }
+
+  /// Small, so that a look has several pages.
+  private static let trashPage = 50
 
   // MARK: reap_condemned
 
@@ -222,77 +262,6 @@ extension World {
       } catch { answer(.failure(DFSError(wrapping: error, "a call failed in a way nobody foresaw"))) }
     } then: {
       then($0)
-    }
-  }
-
-  // MARK: The sparse pace
-
-  /// Something has changed that silence shows later: the watch must look at the right times.
-  func disturbed() {
-    guard scenario.pace == .sparse else { return }
-    // What came is planned for after two seconds; what went is down after ten and out after sixty.
-    for seconds in [1, 4, 11, 62, 65] {
-      let second = (now.milliseconds / 1000) + Int64(seconds)
-      guard watched.insert(second).inserted else { continue }
-      schedule(at: Moment(milliseconds: second * 1000)) { [self] in
-        watched.remove(second)
-        watchSparsely()
-      }
-    }
-  }
-
-  /// The heartbeats that would have come by now, and a step of the watch.
-  private func watchSparsely() {
-    guard let leader else { return }
-    var others: [NodeProcess] = []
-    let (instant, reports) = (instant, plainReports(to: leader, &others))
-    leader.cluster.withState { state in
-      for report in reports { _ = try? state.membership.heartbeat(report, now: instant) }
-    }
-    for process in others { contactNow(process) }
-    leader.watchNodes()
-    leader.repairGroups()
-  }
-
-  /// Heartbeats that bring no news to either side; `others` have more to say or to hear.
-  private func plainReports(to leader: CoordinatorProcess, _ others: inout [NodeProcess]) -> [NodeReport] {
-    let (membership, version) = leader.cluster.withState { ($0.membership, $0.table.version) }
-    var reports: [NodeReport] = []
-    for machine in machines {
-      guard let process = machine.process, machine.pausedUntil.map({ $0 <= now }) ?? true,
-        network.connects(machine.host, leader.host)
-      else { continue }
-      guard let stream = process.stream, stream.coordinator === leader, stream.seen == version,
-        process.openFindings.isEmpty, let member = membership[process.node], member.boot == process.boot
-      else {
-        others.append(process)
-        continue
-      }
-      if instant - member.lastContact >= .seconds(4) { reports.append(process.report) }
-    }
-    return reports
-  }
-
-  /// One registration, where it is needed, and one heartbeat, without their time on the way.
-  func contactNow(_ process: NodeProcess) {
-    guard process.isRunning, process.machine.pausedUntil.map({ $0 <= now }) ?? true,
-      let leader, network.connects(process.machine.host, leader.host)
-    else { return }
-    if process.stream?.coordinator !== leader {
-      switch leader.answer({
-        try leader.register(process.registration, lostChunks: process.disk.hasLostChunks)
-      }) {
-      case .success(let terms): process.registered(terms, with: leader)
-      case .failure(let error): tell(.registrationRefused(error, process.machine.number))
-      }
-    }
-    guard let stream = process.stream else { return }
-    let findings = process.openFindings
-    switch leader.answer({ try leader.heartbeat(process.report, findings, on: stream) }) {
-    case .success(let grant): process.heard(grant, askedAt: process.instant, told: findings)
-    case .failure:
-      process.endStream()
-      schedule(after: .seconds(1)) { [self] in contactNow(process) }
     }
   }
 }

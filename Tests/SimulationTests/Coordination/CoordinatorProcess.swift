@@ -21,9 +21,14 @@ final class CoordinatorProcess {
   var eligibleSince = Moment.start
   var plannedFor: PlanOccasion?
   var plannedAt = Moment.start
+  /// Groups that had no chunk when they were looked at.
+  var foundEmpty: Set<GroupID> = []
   /// Where the reaper's next step begins.
   var reapedTo: ReapPage?
   var isReaping = false
+  /// What was purged lately because the disks were nearly full, and where the next look at the trash begins.
+  var pressure = TrashPressure()
+  var pressurePosition: DeletionID?
   var healing: HealingState
 
   static let silence = Logger(label: "simulation") { _ in SwiftLogNoOpLogHandler() }
@@ -96,7 +101,8 @@ final class CoordinatorProcess {
   /// As `NodeRegistrar.register`.
   func register(_ registration: Registration, lostChunks: Bool) throws -> Terms {
     let authority = DFSCoordinator.Membership.Authority(
-      cluster: namespace.cluster, epoch: epoch, revision: namespace.revision)
+      cluster: namespace.cluster, epoch: epoch, revision: namespace.revision,
+      startRevision: namespace.startRevision)
     let newKey = world.random.bytes(32)
     let (record, known) = try cluster.withState { state in
       let known = state.membership[registration.node]?.record
@@ -160,7 +166,6 @@ extension World {
       tally.add("coordinator starts")
       tell(.coordinatorLeads(process.epoch, process.number))
       process.startJobs()
-      disturbed()
     } catch {
       note("no coordinator starts: \(error)")
       schedule(after: .seconds(2)) { [self] in startCoordinator(on: store, ledger) }
@@ -180,6 +185,9 @@ extension World {
     truth.store = store
     let news = truth.apply(batch)
     tell(.batchSettled(batch, by: number))
-    for event in news { tell(event) }
+    for event in news {
+      if case .groupChanged(_, let row) = event { groupChanged(row) }
+      tell(event)
+    }
   }
 }

@@ -23,7 +23,7 @@ struct HealingState {
 extension CoordinatorProcess {
   func startHealing() {
     let isDense = world.scenario.pace == .dense
-    every(isDense ? .seconds(1) : .minutes(5)) { $0.repairGroups() }
+    if isDense { every(.seconds(1)) { $0.repairGroups() } }
     every(isDense ? .seconds(1) : .minutes(5)) { $0.verifyReports() }
     every(isDense ? .seconds(1) : .minutes(30)) { $0.sweepGroups() }
     every(isDense ? .seconds(1) : .days(3)) { $0.sweepStrays() }
@@ -80,12 +80,6 @@ extension CoordinatorProcess {
 extension NodeProcess {
   /// As `StatChunk` with `verify`.
   func verify(_ chunk: ChunkID, in group: GroupID) throws {
-    guard let replica = disk.replica(chunk, in: group) else {
-      throw DFSError(.notFound, "node \(node) has no chunk \(chunk)")
-    }
-    guard replica.isGood else {
-      quarantine(chunk, in: group)
-      throw DFSError(.corrupt, "chunk \(chunk) fails its checksum")
-    }
+    try readWhole(chunk, in: group, root: nil)
   }
 }

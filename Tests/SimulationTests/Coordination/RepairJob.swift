@@ -188,7 +188,7 @@ extension CoordinatorProcess {
     let absent = others.filter { !$0.isInContact }.map(\.id)
     gather(others.filter(\.isInContact).map(\.id)) { node, done in
       order(node, timeout: .seconds(5)) {
-        $0.disk.groupsWithChunks.contains(row.id)
+        $0.groupsHeld.contains(row.id)
       } then: {
         (result: Result<Bool, DFSError>) in
         done((node, try? result.get()))
@@ -282,7 +282,7 @@ extension World {
     _ places: [NodeID: Int], bad: [(chunk: ChunkID, node: NodeID)],
     then: @escaping (Replica?, [(chunk: ChunkID, node: NodeID)]) -> Void
   ) {
-    guard target.disk.replica(order.chunk, in: row.id) == nil, let source = sources.first else {
+    guard target.root(of: order.chunk, in: row.id) == nil, let source = sources.first else {
       return then(nil, bad)
     }
     guard let number = places[source] else {

@@ -112,13 +112,17 @@ extension CoordinatorProcess {
     case .groups(let node, _):
       healing.isSearching = true
       order(node, timeout: .seconds(30)) {
-        $0.disk.groupsWithChunks
+        $0.groupsHeld
       } then: {
         [self] (result: Result<[GroupID], DFSError>) in
         switch result {
         case .success(let groups):
-          let own = cluster.withState { $0.table.groups(of: node) }
-          healing.strays.listed(groups.filter { !own.contains($0) }, last: groups.last, more: false)
+          // An heir is given copies before it becomes the member: they are no strays.
+          let foreign = cluster.withState { state in
+            let own = state.table.groups(of: node)
+            return groups.filter { !own.contains($0) && state.heirs[$0] != node }
+          }
+          healing.strays.listed(foreign, last: groups.last, more: false)
         case .failure: healing.strays.leaveNode()
         }
         goOn()
@@ -150,8 +154,8 @@ extension CoordinatorProcess {
     with node: NodeID, _ group: GroupID, after: ChunkID?,
     then: @escaping (_ end: ChunkID?, StrayPlan.Findings?) -> Void
   ) {
-    let known = cluster.withState { $0.table[group] }
-    guard known?.members.contains(node) != true else { return then(nil, nil) }
+    let (known, heir) = cluster.withState { ($0.table[group], $0.heirs[group]) }
+    guard known?.members.contains(node) != true, heir != node else { return then(nil, nil) }
     list(group, at: known?.epoch, on: node, after: after, limit: Self.page) { [self] answer in
       guard isRunning else { return }
       guard case .success(let page) = answer,

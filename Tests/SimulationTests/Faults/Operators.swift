@@ -20,7 +20,7 @@ extension CoordinatorProcess {
     let transitions = cluster.withState { $0.membership.decided(record) }
     world.note("c\(number): an operator decided: node \(node) is \(record.state)")
     note(transitions)
-    world.disturbed()
+    world.decided()
   }
 }
 
@@ -42,7 +42,11 @@ extension World {
         activate(node)
         return
       }
-      guard decide(.remove(.ifSafe), node) else { return tryRemoval(of: node, machine, until: end) }
+      guard decide(.remove(.ifSafe), node) else {
+        // A check of what it leaves behind is among what makes it safe.
+        leader?.sweepGroups()
+        return tryRemoval(of: node, machine, until: end)
+      }
       tally.add("nodes removed")
       wipe(machine)
       schedule(after: around(.minutes(1))) { [self] in replaceDisk(machine) }

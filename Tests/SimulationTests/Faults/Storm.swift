@@ -102,12 +102,19 @@ extension World {
     }
   }
 
+  /// A machine whose disk does not answer any more is started again.
+  func powerLost(_ machine: Machine) {
+    stop(machine)
+    guard !machine.isBusy else { return schedule(after: .minutes(1)) { [self] in start(machine) } }
+    restart(machine, after: span(.seconds(1), .seconds(20)))
+  }
+
   private func pause(_ machine: Machine) {
     let end = now + (chance(300) ? around(.minutes(2)) : around(.seconds(15)))
     note("m\(machine.number) stands still until \(end)")
+    fallingSilent([machine])
     machine.pausedUntil = end
-    disturbed()
-    schedule(at: end) { [self] in disturbed() }
+    schedule(at: end) { [self] in heardAgain(machine) }
   }
 
   private func flap(_ machine: Machine, times: Int) {
@@ -196,13 +203,26 @@ extension World {
 
   private func rot(_ chunk: ChunkID, _ group: GroupID, on disk: Disk) {
     note("chunk \(chunk) rots on node \(disk.node)")
-    disk.spoil(chunk, in: group)
+    if let shelf = disk.shelf {
+      guard disk.isGood(chunk, in: group) else { return }
+      let isWhole = chance(600)
+      let isDone =
+        isWhole
+        ? shelf.flip(chunk, in: group, at: below(2000))
+        : shelf.truncate(chunk, in: group, to: below(60_000))
+      guard isDone else { return }
+      tally.add(isWhole ? "files flipped" : "files truncated")
+      disk.spoil(chunk, in: group, isWhole: isWhole)
+    } else {
+      disk.spoil(chunk, in: group)
+    }
     destroy(chunk, in: group, on: disk)
   }
 
   private func lose(_ chunk: ChunkID, _ group: GroupID, on disk: Disk) {
     note("chunk \(chunk) is lost on node \(disk.node)")
-    disk.remove(chunk, in: group)
+    if let shelf = disk.shelf, !shelf.unlink(chunk, in: group) { return }
+    disk.forget(chunk, in: group)
     destroy(chunk, in: group, on: disk)
   }
 
@@ -260,13 +280,13 @@ extension World {
     } else {
       let away = machines.filter { _ in chance(300) }
       note("cut off: \(away.map { "m\($0.number)" }.joined(separator: " "))")
+      fallingSilent(away)
       network.separate(away.map(\.host), side: 1)
     }
-    disturbed()
     schedule(after: around(.minutes(2))) { [self] in
       network.heal()
       note("the network is whole")
-      disturbed()
+      allHeardAgain()
     }
   }
 

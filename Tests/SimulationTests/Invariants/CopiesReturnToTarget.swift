@@ -9,6 +9,7 @@ struct CopiesReturnToTarget: Invariant {
   let name = "the copy count returns to its target"
 
   mutating func checkAtRest(in world: World) -> String? {
+    let holders = world.holders()
     for (id, row) in world.truth.groups.sorted(by: { $0.key < $1.key }) {
       let wanted = min(Int(row.policy.replicas), world.truth.zones(of: .active).count)
       let full = row.slots.filter { $0.state == .full }.compactMap(\.node)
@@ -17,7 +18,7 @@ struct CopiesReturnToTarget: Invariant {
           + (world.leader?.sight(of: id) ?? "nobody leads")
       }
       for chunk in world.truth.living(in: id) {
-        let copies = Set(world.goodCopies(of: chunk, in: id).map(\.node))
+        let copies = Set((holders[id] ?? []).filter { $0.isGood(chunk, in: id) }.map(\.node))
         guard !copies.isEmpty, let lacking = full.first(where: { !copies.contains($0) }) else { continue }
         return "chunk \(chunk) of group \(id) is not good on member \(lacking)"
       }

@@ -20,6 +20,11 @@ enum WorldEvent {
   case versionPinned(InodeID, until: Moment)
   /// A commit or a seal has counted these holders of each chunk.
   case chunksCounted([CountedChunk])
+  /// A deletion has lost its time in the trash because the disks were nearly full.
+  case trashRelieved(DeletionID)
+  /// A process has opened the real chunk store of its disk, or could not, or it does what it must not.
+  case storeOpened(Disk)
+  case storeFailed(String)
   /// An order of a coordinator was obeyed.
   case orderObeyed(Epoch, NodeID, StoreID)
   case registrationRefused(DFSError, Int)
@@ -68,7 +73,8 @@ enum Invariants {
     [
       LivingChunksAreKept(), DeadIDsStayDead(), LastGoodCopyStays(), OnlyMembersCount(),
       OneLeaderPerEpoch(), ZonesAreApart(), FullMembersHaveEverything(), PinnedVersionsStay(),
-      AcknowledgedVersionsAreDurable(), NothingIsLost(), CopiesReturnToTarget(),
+      AcknowledgedVersionsAreDurable(), NothingIsLost(), CopiesReturnToTarget(), TrashKeepsItsTime(),
+      StoresKeepTheirWord(),
     ]
   }
 }

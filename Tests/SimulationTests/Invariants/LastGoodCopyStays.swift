@@ -19,6 +19,8 @@ struct LastGoodCopyStays: Invariant {
       destroyed[Copy(chunk: chunk, node: node)] = world.now
     case .replicaRemoved(let chunk, let group, let node, let cause, true):
       guard world.truth.isAlive(chunk, in: group), let row = world.truth.groups[group] else { break }
+      // A removed node's receipts count no longer: what is not sealed yet is asked for again.
+      if cause == .operatorWiped, !world.truth.isNamed(chunk, in: group) { break }
       let others = Set(world.goodCopies(of: chunk, in: group).map(\.node))
       if others.isEmpty { return "node \(node) removed the last good copy of \(chunk) (\(cause))" }
       guard cause == .stray else { break }

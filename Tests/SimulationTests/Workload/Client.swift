@@ -131,9 +131,12 @@ final class Client {
   func makeDirectories(then: @escaping () -> Void = {}) {
     for directory in world.scenario.directories {
       let id = requestID()
+      let policy = world.scenario.ownReplicas["\(directory)"].map { PlacementPolicy(replicas: $0) }
       ask {
         try $0.mutate(
-          MakeDirectory(path: directory, parents: .make, attributes: CoordinatorProcess.attributes), id: id
+          MakeDirectory(
+            path: directory, parents: .make, attributes: CoordinatorProcess.attributes, policy: policy),
+          id: id
         ).outcome
       } then: { _ in
         then()

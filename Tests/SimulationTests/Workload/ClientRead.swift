@@ -24,10 +24,10 @@ final class ClientRead {
     client.ask {
       try $0.lookup(path)
     } then: { [self] result in
-      guard case .success(let found) = result, !found.chunks.isEmpty else { return }
+      guard case .success(let found) = result, let page = found.page else { return }
       pin(found.inode) { [self] in
         world.tally.add("reads")
-        read(found.chunks[...], of: found.inode)
+        read(page.chunks[...], page.nextPage, of: found.inode)
       }
       keepPinned(found.inode)
     }
@@ -57,11 +57,9 @@ final class ClientRead {
     }
   }
 
-  private func read(_ chunks: ArraySlice<ChunkReference>, of inode: InodeID) {
-    guard let reference = chunks.first, !isOver else {
-      isOver = true
-      return
-    }
+  private func read(_ chunks: ArraySlice<ChunkReference>, _ nextPage: UInt32?, of inode: InodeID) {
+    guard !isOver else { return }
+    guard let reference = chunks.first else { return turn(to: nextPage, of: inode) }
     client.ask(attempts: 5) {
       try $0.sight(reference.group)
     } then: { [self] result in
@@ -72,9 +70,26 @@ final class ClientRead {
       let chunk = ChunkID(inode: inode, index: reference.index)
       tryMembers(sight.members[...], chunk, reference) { [self] in
         world.schedule(after: isSlow ? world.around(.minutes(2)) : .milliseconds(20)) { [self] in
-          read(chunks.dropFirst(), of: inode)
+          read(chunks.dropFirst(), nextPage, of: inode)
         }
       }
+    }
+  }
+
+  private func turn(to page: UInt32?, of inode: InodeID) {
+    guard let page else {
+      isOver = true
+      return
+    }
+    client.ask(attempts: 5) {
+      try $0.namespace.view().manifest(inode, page: page)
+    } then: { [self] result in
+      guard case .success(let found) = result else {
+        isOver = true
+        return
+      }
+      world.tally.add("manifest pages")
+      read(found.chunks[...], found.nextPage, of: inode)
     }
   }
 
@@ -108,12 +123,6 @@ final class ClientRead {
 extension NodeProcess {
   /// As `ReadChunk`, as far as it decides.
   func read(_ chunk: ChunkID, in group: GroupID, root: Digest) throws {
-    guard let replica = disk.replica(chunk, in: group) else {
-      throw DFSError(.notFound, "node \(node) has no chunk \(chunk)")
-    }
-    guard replica.isGood, replica.root == root else {
-      quarantine(chunk, in: group)
-      throw DFSError(.corrupt, "chunk \(chunk) fails its checksum")
-    }
+    try readWhole(chunk, in: group, root: root)
   }
 }

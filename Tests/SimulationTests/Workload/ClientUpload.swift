@@ -3,8 +3,8 @@ import DFSMetadata
 
 @testable import DFSCoordinator
 
-/// One file on its way in: begin, a transfer for each chunk, now and then a seal, the commit. Some take hours,
-/// some are given up, some are forgotten.
+/// One file on its way in: begin, a transfer for each chunk, a seal for each full segment and now and then for
+/// the last one, the commit. Some take hours, some are given up, some are forgotten.
 final class ClientUpload {
   private let client: Client
   private let world: World
@@ -16,19 +16,27 @@ final class ClientUpload {
   private var written: [Int: ReceivedChunk] = [:]
   private var avoided: Set<GroupID> = []
   private var failures = 0
-  private var isSealed = false
+  /// Every position before it is written.
+  private var position = 0
+  private var sealedSegments = 0
+  private var sealedChunks: Int { min(chunks, sealedSegments * Limits.segmentChunks) }
+  private var isLong: Bool { chunks > Limits.segmentChunks }
   private var isOver = false
 
   init(of client: Client, _ path: RemotePath) {
     self.client = client
     self.path = path
     world = client.world
-    chunks = 1 + world.below(world.scenario.workload.mostChunks)
-    isSlow = world.chance(world.scenario.workload.slow)
+    let isLong = world.scenario.workload.long > 0 && world.chance(world.scenario.workload.long)
+    chunks =
+      isLong
+      ? Limits.segmentChunks * (1 + world.below(2)) + world.below(200)
+      : 1 + world.below(world.scenario.workload.mostChunks)
+    isSlow = !isLong && world.chance(world.scenario.workload.slow)
   }
 
   func begin() {
-    let (path, chunks, id) = (path, chunks, client.requestID())
+    let (path, chunks, id) = (path, min(chunks, Limits.allocation), client.requestID())
     client.ask {
       try $0.beginUpload(path, chunks: chunks, id: id)
     } then: { [self] result in
@@ -56,7 +64,7 @@ final class ClientUpload {
 
   private func next() {
     guard !isOver, let upload else { return }
-    if world.chance(world.scenario.workload.abandoned / 4) {
+    if !isLong || position % 100 == 0, world.chance(world.scenario.workload.abandoned / 4) {
       isOver = true
       world.tally.add("uploads abandoned")
       guard world.chance(500) else { return }
@@ -66,10 +74,15 @@ final class ClientUpload {
       } then: { _ in
       }
     }
-    let pause = isSlow ? world.around(.minutes(10)) : world.span(.milliseconds(1), .milliseconds(200))
+    let longest = isLong ? Span.milliseconds(5) : .milliseconds(200)
+    let pause = isSlow ? world.around(.minutes(10)) : world.span(.milliseconds(1), longest)
     world.schedule(after: pause) { [self] in
-      if let position = (0..<chunks).first(where: { written[$0] == nil }) {
+      while position < chunks, written[position] != nil { position += 1 }
+      let end = min(chunks, (sealedSegments + 1) * Limits.segmentChunks)
+      if position < end {
         write(position)
+      } else if end < chunks {
+        seal()
       } else {
         finish()
       }
@@ -82,9 +95,7 @@ final class ClientUpload {
     guard let upload, !isOver else { return }
     guard let slot = slots.removeValue(forKey: position) else { return allocate(position) }
     let chunk = ChunkID(inode: upload, index: slot.index)
-    let replica = Replica(
-      length: UInt32(CoordinatorProcess.chunkSize.bytes), root: digest(of: world.number()),
-      isSmall: world.chance(300))
+    let replica = world.newReplica(isLast: position == chunks - 1)
     world.transfer(chunk, replica, to: slot.group, from: client.host, isLong: isSlow) { [self] receipts in
       if let receipts {
         let reference = ChunkReference(
@@ -95,7 +106,8 @@ final class ClientUpload {
         avoided.insert(slot.group.row.id)
       }
       if failures > 20 { return giveUp() }
-      world.schedule(after: failures > 0 ? world.around(.seconds(3)) : .milliseconds(1)) { [self] in next() }
+      let isWaiting = receipts == nil || failures > 0 && !isLong
+      world.schedule(after: isWaiting ? world.around(.seconds(3)) : .milliseconds(1)) { [self] in next() }
     }
   }
 
@@ -103,12 +115,15 @@ final class ClientUpload {
   private func allocate(_ position: Int) {
     guard let upload else { return }
     let (avoided, id) = (avoided, client.requestID())
+    let wanted = Array(
+      (position..<chunks).lazy.filter { [self] in written[$0] == nil && slots[$0] == nil }
+        .prefix(failures > 0 ? 1 : 200))
     client.ask {
-      try $0.allocate(1, to: upload, avoiding: avoided, id: id)
+      try $0.allocate(wanted.count, to: upload, avoiding: avoided, id: id)
     } then: { [self] result in
       switch result {
       case .success(let allocation):
-        slots[position] = allocation.slots.first
+        for (position, slot) in zip(wanted, allocation.slots) { slots[position] = slot }
         next()
       case .failure: giveUp()
       }
@@ -128,32 +143,41 @@ final class ClientUpload {
 
   // MARK: The end
 
+  private var rest: [ReceivedChunk] { (sealedChunks..<chunks).compactMap { written[$0] } }
+
   private func finish() {
     guard let upload else { return }
-    let all = (0..<chunks).compactMap { written[$0] }
-    if !isSealed, world.chance(300) {
-      let id = client.requestID()
-      return client.ask {
-        try $0.seal(all, of: upload, id: id)
-      } then: { [self] result in
-        switch result {
-        case .success(let again) where again.isEmpty:
-          isSealed = true
-          world.schedule(after: isSlow ? world.around(.minutes(20)) : .milliseconds(50)) { [self] in
-            commit([], of: upload)
-          }
-        case .success(let again): sendAgain(again)
-        case .failure: giveUp()
+    if !rest.isEmpty, world.chance(300) { return seal() }
+    commit(rest, of: upload)
+  }
+
+  /// The next segment.
+  private func seal() {
+    guard let upload else { return }
+    let (part, segment, id) = (
+      Array(rest.prefix(Limits.segmentChunks)), sealedSegments, client.requestID()
+    )
+    client.ask {
+      try $0.seal(part, segment: segment, of: upload, id: id)
+    } then: { [self] result in
+      switch result {
+      case .success(let again) where again.isEmpty:
+        sealedSegments += 1
+        world.tally.add(part.count == Limits.segmentChunks ? "segments filled" : "segments sealed")
+        world.schedule(after: isSlow ? world.around(.minutes(20)) : .milliseconds(50)) { [self] in
+          if sealedChunks < chunks { next() } else { commit([], of: upload) }
         }
+      case .success(let again): sendAgain(again)
+      case .failure: giveUp()
       }
     }
-    commit(all, of: upload)
   }
 
   private func commit(_ final: [ReceivedChunk], of upload: UploadID) {
-    let (sealed, id) = (isSealed ? chunks : 0, client.requestID())
+    let (sealed, id) = (sealedChunks, client.requestID())
+    let length = ByteCount((0..<chunks).reduce(0) { $0 + Int(written[$1]?.reference.length ?? 0) })
     client.ask {
-      try $0.commit(final, of: upload, sealed: sealed, id: id)
+      try $0.commit(final, of: upload, sealed: sealed, length: length, id: id)
     } then: { [self] result in
       switch result {
       case .success(.committed(let receipt)):
@@ -171,8 +195,14 @@ final class ClientUpload {
 
   private func sendAgain(_ indices: [UInt32]) {
     failures += 1
-    if failures > 20 || isSealed { return giveUp() }
-    for (position, chunk) in written where indices.contains(chunk.reference.index) { written[position] = nil }
+    if failures > 20 { return giveUp() }
+    for place in sealedChunks..<chunks {
+      guard let chunk = written[place], indices.contains(chunk.reference.index) else { continue }
+      written[place] = nil
+      position = min(position, place)
+    }
+    // A sealed segment is what it is.
+    if position < sealedChunks || rest.count == chunks - sealedChunks { return giveUp() }
     next()
   }
 }

@@ -15,7 +15,8 @@ extension NodeProcess {
       if let groupEpoch { try epochs.admit(run.group, at: groupEpoch) }
       for index in run.first..<run.first + run.count {
         let chunk = ChunkID(inode: run.inode, index: index)
-        guard let replica = disk.remove(chunk, in: run.group) else { continue }
+        riskPower()
+        guard let replica = try disk.remove(chunk, in: run.group) else { continue }
         world.tally.add("replicas removed: \(cause)")
         world.note("m\(machine.number) removes \(chunk): \(cause)")
         world.tell(.replicaRemoved(chunk, run.group, node, cause, wasGood: replica.isGood))
@@ -29,16 +30,13 @@ extension NodeProcess {
     depth: NodeInventories.Depth
   ) throws -> InventoryPage {
     if let groupEpoch { try obey(epoch, in: group, at: groupEpoch) } else { try obey(epoch) }
-    let rest = disk.chunks(in: group).filter { chunk in after.map { $0 < chunk } ?? true }
-    let part = rest.prefix(limit)
-    if depth == .verified {
-      for chunk in part where !disk.isGood(chunk, in: group) { quarantine(chunk, in: group) }
-    }
-    let entries = part.compactMap { chunk in
-      disk.replica(chunk, in: group).map { InventoryEntry(chunk: chunk, length: $0.length, root: $0.root) }
+    let page = try page(of: group, after: after, limit: limit)
+    let entries = page.chunks.compactMap { chunk, length, root -> InventoryEntry? in
+      if depth == .verified, (try? readWhole(chunk, in: group, root: nil)) == nil { return nil }
+      return InventoryEntry(chunk: chunk, length: length, root: root)
     }
     // An empty page is the last one.
-    return InventoryPage(entries: entries, more: rest.count > part.count && !entries.isEmpty)
+    return InventoryPage(entries: entries, more: page.more && !entries.isEmpty)
   }
 
   /// One chunk of `CopyChunks`: what the sources gave is verified on arrival.
@@ -49,12 +47,14 @@ extension NodeProcess {
     try obey(epoch)
     try epochs.admit(group, at: groupEpoch)
     // The footer is looked at, not every byte: rot is found by scrubbing.
-    if disk.replica(chunk, in: group)?.root == root { return }
+    let here = self.root(of: chunk, in: group)
+    guard here != root else { return }
     guard let source, source.isGood, source.root == root, source.length == length else {
       throw DFSError(.unavailable, "no source has a good copy of chunk \(chunk)")
     }
     // Another content goes aside, once the right one is here.
-    if disk.replica(chunk, in: group) != nil { quarantine(chunk, in: group) }
+    if here != nil { quarantine(chunk, in: group) }
+    riskPower()
     try disk.keep(chunk, in: group, source)
     world.tally.add("replicas copied")
     world.tell(.replicaStored(chunk, group, node, root))
@@ -62,10 +62,9 @@ extension NodeProcess {
 
   /// As the scrub: reads some of its chunks to the last byte.
   func scrub(_ count: Int) {
-    for group in disk.groupsWithChunks {
-      for chunk in disk.chunks(in: group).prefix(count) where !disk.isGood(chunk, in: group) {
-        quarantine(chunk, in: group)
-      }
+    for group in groupsHeld {
+      guard let page = try? page(of: group, after: nil, limit: count) else { continue }
+      for found in page.chunks { _ = try? readWhole(found.chunk, in: group, root: nil) }
     }
   }
 }

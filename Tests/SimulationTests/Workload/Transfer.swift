@@ -61,6 +61,7 @@ extension World {
         process.machine.pausedUntil.map({ $0 <= now }) ?? true, process === head || !chance(network.lost)
       else { continue }
       if scenario.planted.isDurableBeforeReceipt || chance(900) {
+        process.riskPower()
         do { try process.disk.keep(transfer.chunk, in: transfer.row.id, transfer.replica) } catch { continue }
         tell(.replicaStored(transfer.chunk, transfer.row.id, process.node, transfer.replica.root))
       }
@@ -72,6 +73,20 @@ extension World {
       receipts.append(receipt)
     }
     return receipts.count >= transfer.wanted ? receipts : nil
+  }
+}
+
+extension World {
+  /// What a client writes next. Only the last chunk of a file may be short.
+  func newReplica(isLast: Bool) -> Replica {
+    let (number, full) = (number(), CoordinatorProcess.chunkSize.bytes)
+    guard scenario.realStores > 0 else {
+      return Replica(length: UInt32(full), root: digest(of: number), isSmall: chance(300))
+    }
+    let length = isLast && chance(700) ? 1 + below(StoreShelf.smallChunkLimit.int) : full
+    let root = ChunkContent(number, length: length).root
+    return Replica(
+      length: UInt32(length), root: root, isSmall: length <= StoreShelf.smallChunkLimit.int, number: number)
   }
 }
 

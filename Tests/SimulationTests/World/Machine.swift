@@ -8,12 +8,20 @@ struct Replica {
   var root: Digest
   /// Every byte is as it was written.
   var isGood = true
+  /// Its file is as long as it was, its footer right: what a store sees without reading every byte.
+  var isWhole = true
   /// Lies in the store of small chunks, which is lost as a whole.
   var isSmall = false
+  /// What its bytes are made of.
+  var number: UInt64 = 0
+
+  var content: ChunkContent { ChunkContent(number, length: Int(length)) }
 }
 
-/// One formatted data directory: what of a datanode outlives its process.
+/// One formatted data directory: what of a datanode outlives its process. Some have a real chunk store; then
+/// what is kept here beside it is what the store must have.
 final class Disk {
+  var shelf: StoreShelf?
   var node: NodeID
   var store: StoreID
   var cluster: ClusterID?
@@ -22,7 +30,8 @@ final class Disk {
   var revision = Revision.zero
   var epochs: [GroupID: GroupEpoch] = [:]
   /// Its store of small chunks was set aside, and no coordinator knows yet.
-  var hasLostChunks = false
+  private var lostChunks = false
+  var hasLostChunks: Bool { lostChunks || shelf?.hasLostChunks == true }
   private(set) var groups: [GroupID: [ChunkID: Replica]] = [:]
 
   init(node: NodeID, store: StoreID) {
@@ -34,7 +43,8 @@ final class Disk {
   func copy() -> Disk {
     let copy = Disk(node: node, store: store)
     (copy.cluster, copy.epoch, copy.revision, copy.epochs) = (cluster, epoch, revision, epochs)
-    copy.groups = groups
+    (copy.groups, copy.chunkCount) = (groups, chunkCount)
+    copy.shelf = shelf?.copyAfterCrash()
     return copy
   }
 
@@ -42,10 +52,22 @@ final class Disk {
   func isGood(_ chunk: ChunkID, in group: GroupID) -> Bool { groups[group]?[chunk]?.isGood == true }
   func chunks(in group: GroupID) -> [ChunkID] { (groups[group] ?? [:]).keys.sorted() }
   var groupsWithChunks: [GroupID] { groups.filter { !$0.value.isEmpty }.keys.sorted() }
-  var chunkCount: Int { groups.values.reduce(0) { $0 + $1.count } }
+  private(set) var chunkCount = 0
+
+  func toldLostChunks() {
+    lostChunks = false
+    shelf?.toldLostChunks()
+  }
 
   /// Write-once: the same root again is the same replica, another one is refused.
   func keep(_ chunk: ChunkID, in group: GroupID, _ replica: Replica) throws {
+    if let shelf {
+      try shelf.write(chunk, in: group, replica.content)
+      // What is plainly damaged is moved aside to make room, but for what the store still has open.
+      if groups[group]?[chunk]?.isWhole == false, shelf.isSoundOnDisk(chunk, in: group) {
+        forget(chunk, in: group)
+      }
+    }
     if let known = groups[group]?[chunk] {
       guard known.root == replica.root else {
         throw DFSError(.alreadyExists, "chunk \(chunk) is here with another root")
@@ -53,14 +75,33 @@ final class Disk {
       return
     }
     groups[group, default: [:]][chunk] = replica
+    chunkCount += 1
   }
 
+  /// A replica is deleted, or moved aside.
   @discardableResult
-  func remove(_ chunk: ChunkID, in group: GroupID) -> Replica? { groups[group]?.removeValue(forKey: chunk) }
-  func spoil(_ chunk: ChunkID, in group: GroupID) { groups[group]?[chunk]?.isGood = false }
+  func remove(_ chunk: ChunkID, in group: GroupID, aside: Bool = false) throws -> Replica? {
+    if let shelf {
+      if aside { try shelf.quarantine(chunk, in: group) } else { try shelf.delete(chunk, in: group) }
+    }
+    return forget(chunk, in: group)
+  }
+
+  /// A replica is not here any more.
+  @discardableResult
+  func forget(_ chunk: ChunkID, in group: GroupID) -> Replica? {
+    let removed = groups[group]?.removeValue(forKey: chunk)
+    if removed != nil { chunkCount -= 1 }
+    return removed
+  }
+  func spoil(_ chunk: ChunkID, in group: GroupID, isWhole: Bool = true) {
+    groups[group]?[chunk]?.isGood = false
+    if !isWhole { groups[group]?[chunk]?.isWhole = false }
+  }
   func removeSmall() {
-    hasLostChunks = true
+    if let shelf { shelf.spoilSmallChunks() } else { lostChunks = true }
     for group in groups.keys { groups[group] = groups[group]?.filter { !$0.value.isSmall } }
+    chunkCount = groups.values.reduce(0) { $0 + $1.count }
   }
 }
 
@@ -92,7 +133,9 @@ final class Machine {
 extension World {
   /// A new, empty disk with an identity of its own.
   func newDisk() -> Disk {
-    Disk(node: NodeID(rawValue: number()), store: StoreID(rawValue: number()))
+    let disk = Disk(node: NodeID(rawValue: number()), store: StoreID(rawValue: number()))
+    if scenario.realStores > 0, chance(scenario.realStores) { disk.shelf = StoreShelf() }
+    return disk
   }
 
   @discardableResult
@@ -101,6 +144,7 @@ extension World {
     let process = NodeProcess(on: machine, disk, boot: BootID(rawValue: number()), in: self)
     machine.process = process
     machine.pausedUntil = nil
+    if disk.shelf != nil { process.openStore() }
     note("m\(machine.number) starts: node \(disk.node), boot \(process.boot)")
     process.begin()
     return process
@@ -109,9 +153,10 @@ extension World {
   func stop(_ machine: Machine) {
     guard let process = machine.process else { return }
     note("m\(machine.number) stops: node \(process.disk.node)")
+    fallingSilent([machine])
     machine.process = nil
     machine.pausedUntil = nil
-    disturbed()
+    if let shelf = process.disk.shelf { shelf.close(losesPower: chance(500), using: &random) }
   }
 
   /// The machine that answers at a node's address.
@@ -124,6 +169,21 @@ extension World {
     machines.compactMap { machine in
       machine.isImpostor ? nil : machine.disk.flatMap { $0.isGood(chunk, in: group) ? $0 : nil }
     }
+  }
+
+  /// What new chunks may still take.
+  func free(on disk: Disk) -> ByteCount {
+    max(.zero, scenario.capacity - ByteCount(disk.chunkCount * CoordinatorProcess.chunkSize.bytes))
+  }
+
+  /// The disks that have something of a group, without those of impostors: for who looks at everything.
+  func holders() -> [GroupID: [Disk]] {
+    var holders: [GroupID: [Disk]] = [:]
+    for machine in machines where !machine.isImpostor {
+      guard let disk = machine.disk else { continue }
+      for group in disk.groupsWithChunks { holders[group, default: []].append(disk) }
+    }
+    return holders
   }
 
   /// A fault takes a replica, or all of a disk.

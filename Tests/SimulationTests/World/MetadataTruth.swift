@@ -55,9 +55,7 @@ struct MetadataTruth {
   }
 
   /// The zones that there are to place in.
-  var zones: Set<Zone> {
-    Set(nodes.values.filter { $0.state != .removed }.map { Zone(name: $0.zone, node: $0.id) })
-  }
+  private(set) var zones: Set<Zone> = []
 
   /// Takes a durable batch; gives what of it is news to checkers.
   mutating func apply(_ batch: LedgerBatch) -> [WorldEvent] {
@@ -109,7 +107,10 @@ struct MetadataTruth {
         groups[id] = row
       case UInt8(ascii: "n"):
         let node = try NodeRecord(stored: value).node
-        nodes[node.id] = node
+        let known = nodes.updateValue(node, forKey: node.id)
+        if known?.zone != node.zone || known?.state != node.state {
+          zones = Set(nodes.values.filter { $0.state != .removed }.map { Zone(name: $0.zone, node: $0.id) })
+        }
       default: break
       }
     } catch { preconditionFailure("a batch holds a record that can not be read: \(error)") }

@@ -97,15 +97,22 @@ final class NodeProcess {
   private func adopt(_ decide: (CoordinatorFence) throws -> CoordinatorFence.Seen?) throws {
     guard let seen = try decide(fence) else { return }
     (disk.cluster, disk.epoch, disk.revision) = (seen.cluster, seen.epoch, seen.revision)
+    if let cluster = seen.cluster { disk.shelf?.adopt(cluster) }
     fence.adopt(seen)
   }
 
   /// A replica whose bytes are not those of its hashes: moved aside, and told to the coordinator.
   func quarantine(_ chunk: ChunkID, in group: GroupID) {
-    guard let replica = disk.remove(chunk, in: group) else { return }
+    guard let replica = try? disk.remove(chunk, in: group, aside: true) else { return }
     world.note("m\(machine.number) moves the bad replica of \(chunk) aside")
     world.tell(.replicaRemoved(chunk, group, disk.node, .quarantine, wasGood: replica.isGood))
+    found(chunk, in: group)
+  }
+
+  /// The next heartbeat tells that a replica is bad, or gone.
+  func found(_ chunk: ChunkID, in group: GroupID) {
     findings[chunk] = group
+    world.hasNews(node)
   }
 
   // MARK: The link to the coordinator
@@ -113,9 +120,7 @@ final class NodeProcess {
   func begin() {
     switch world.scenario.pace {
     case .dense: world.schedule(after: world.span(.milliseconds(1), .seconds(1))) { [self] in beat() }
-    case .sparse:
-      world.disturbed()
-      world.schedule(after: .seconds(1)) { [self] in world.contactNow(self) }
+    case .sparse: world.heardAgain(machine)
     }
   }
 
@@ -141,7 +146,7 @@ final class NodeProcess {
   var registration: Registration {
     Registration(
       node: disk.node, store: disk.store, boot: boot, cluster: fence.seen.cluster, address: machine.endpoint,
-      zone: machine.zone, capacity: .gib(100), highestEpoch: fence.seen.epoch,
+      zone: machine.zone, capacity: world.scenario.capacity, highestEpoch: fence.seen.epoch,
       highestRevision: fence.seen.revision, disk: "m\(machine.number)")
   }
 
@@ -172,15 +177,15 @@ final class NodeProcess {
       return
     }
     fence.observe(terms.revision)
-    disk.hasLostChunks = false
+    disk.toldLostChunks()
     seal = MessageAuthenticator(key: terms.receiptKey)
     stream = Stream(with: coordinator)
   }
 
   var report: NodeReport {
     NodeReport(
-      node: disk.node, boot: boot, capacity: .gib(100), free: .gib(50), chunks: 0, isWritable: !isStopping,
-      isStopping: isStopping)
+      node: disk.node, boot: boot, capacity: world.scenario.capacity, free: world.free(on: disk), chunks: 0,
+      isWritable: !isStopping, isStopping: isStopping)
   }
 
   private func heartbeat(on stream: Stream) {

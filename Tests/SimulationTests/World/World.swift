@@ -35,8 +35,7 @@ final class World {
   /// An older copy of the metadata, and whether the next coordinator is to begin with it.
   var backup: MemoryStore?
   var isRestoring = false
-  /// Seconds at which the watch looks, at the sparse pace.
-  var watched: Set<Int64> = []
+  var sparse = SparseTimes()
 
   init(seed: UInt64, scenario: Scenario, invariants: [any Invariant] = Invariants.all()) {
     self.seed = seed
