@@ -108,7 +108,11 @@ import Testing
     var report = OpenReport()
     for bad in Self.chunks[2...] where told.present.contains(where: { $0.id == bad.id }) {
       guard try store.stat(bad.id, in: bad.group) == nil else { continue }
-      report.missing.append(ChunkPlace(chunk: bad.id, group: bad.group))
+      let place = ChunkPlace(chunk: bad.id, group: bad.group)
+      // Of a move between two directories that were not synced, the half that takes the name away may stay alone:
+      // then the chunk is nowhere, and the group's next inventory shows it.
+      if told.uncertain.contains(bad.id), !store.openReport.missing.contains(place) { continue }
+      report.missing.append(place)
     }
     report.missing.sort { ($0.group, $0.chunk) < ($1.group, $1.chunk) }
     #expect(store.openReport == report, "\(comment)")
