@@ -27,7 +27,8 @@ struct Scenario {
   var names = 12
   /// The storm, and then the time to come to rest.
   var storm = Span.minutes(30)
-  var rest = Span.minutes(20)
+  /// Half as long again in all: a node that came and went is on probation for up to half an hour.
+  var rest = Span.minutes(24)
   var faults = FaultRates()
   var workload = WorkloadRates()
   var planted = PlantedFaults()
@@ -76,9 +77,9 @@ struct WorkloadRates {
   /// The mean time between two operations of a client.
   var every = Span.seconds(10)
   var mostChunks = 6
-  /// Of a thousand uploads: have several segments.
-  var long = 0
   /// Of a thousand uploads: last for hours, or are left alone.
   var slow = 100
   var abandoned = 80
+  /// Of a thousand uploads: have several segments.
+  var long = 0
 }

@@ -16,9 +16,27 @@ struct SmallWorldTests {
     }
     guard Seeds.areUsual else { return }
     for what in [
-      "segments filled", "manifest pages", "deletions purged early", "real stores opened", "files flipped",
-      "files truncated", "power cuts in a store", "nodes removed", "restores",
+      "deletions purged early", "real stores opened", "files flipped", "files truncated",
+      "power cuts in a store", "nodes removed", "restores",
     ] { #expect(tally[what] > 0, "\(what): none in all worlds") }
+  }
+
+  @Test func `files of several segments are written, read and healed in a storm`() {
+    var scenario = Scenario()
+    scenario.storm = .minutes(10)
+    scenario.rest = .minutes(12)
+    scenario.names = 3
+    scenario.workload = WorkloadRates(clients: 2, every: .minutes(1), slow: 0, abandoned: 10, long: 700)
+    scenario.faults.every = .seconds(90)
+    scenario.faults.kinds = [
+      (.nodeRestart, 4), (.nodeStop, 2), (.chunkRot, 4), (.chunkMissing, 2), (.coordinatorRestart, 1),
+      (.drain, 1),
+    ]
+    let simulation = Simulation(seed: 3, scenario)
+    let violations = simulation.run()
+    #expect(violations.isEmpty, report(violations, simulation.world, scenario: "long files"))
+    let tally = simulation.world.tally
+    #expect(tally["segments filled"] > 2 && tally["manifest pages"] > 0, "\(tally)")
   }
 
   @Test func `a seed gives the same history each time`() {

@@ -37,7 +37,11 @@ extension CoordinatorProcess {
           + (member?.record.isSuspect == true ? " suspect" : "")
           + (member?.isInContact == true ? "" : " out of contact")
       }
-      return "c\(number) sees \(members)"
+      let others = state.membership.present.filter { !$0.isEligible }.map { member in
+        "\(member.id) \(member.record.state) \(member.life)" + (member.record.isSuspect ? " suspect" : "")
+          + (member.steadiness.isOnProbation ? " on probation" : "")
+      }
+      return "c\(number) sees \(members); not eligible are \(others)"
     }
   }
 }

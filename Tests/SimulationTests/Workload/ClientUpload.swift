@@ -30,7 +30,7 @@ final class ClientUpload {
     let isLong = world.scenario.workload.long > 0 && world.chance(world.scenario.workload.long)
     chunks =
       isLong
-      ? Limits.segmentChunks * (1 + world.below(2)) + world.below(200)
+      ? Limits.segmentChunks * (world.chance(200) ? 2 : 1) + 1 + world.below(60)
       : 1 + world.below(world.scenario.workload.mostChunks)
     isSlow = !isLong && world.chance(world.scenario.workload.slow)
   }
