@@ -68,9 +68,13 @@ extension Scenario {
     // Three copies in every other world; and in some, directories that want another number of them.
     scenario.replicas = [3, 2, 3, 1, 3, 5, 3, 4][Int(seed % 8)]
     if seed % 3 == 1 { scenario.ownReplicas = ["/b": UInt8(1 + seed / 3 % 5), "/a/deep": 2] }
-    if seed % 5 == 2 { scenario.workload.long = 15 }
+    // Not over real stores: that many bytes take their time.
+    if seed % 5 == 2, seed % 4 != 2 { scenario.workload.long = 20 }
     if seed % 6 == 4 { (scenario.capacity, scenario.trash) = (.mib(12), .minutes(25)) }
-    if seed % 4 == 2 { scenario.realStores = 400 }
+    if seed % 4 == 2 {
+      scenario.realStores = 500
+      scenario.faults.kinds.append((.chunkRot, 16))
+    }
     scenario.hasStandbys = seed % 4 == 3
     scenario.faults.kinds.append(scenario.hasStandbys ? (.secondLeader, 4) : (.metadataLost, 1))
     return scenario

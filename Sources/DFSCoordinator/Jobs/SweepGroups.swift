@@ -170,16 +170,6 @@ package struct SweepGroups: Job {
   }
 }
 
-extension Cluster.State {
-  /// A node that drains has given all its slots away, and nobody has anything to catch up with.
-  package var hasDrainedNode: Bool {
-    table.unfinished.isEmpty
-      && membership.members.values.contains {
-        $0.record.state == .draining && table.slotCount(of: $0.id) == 0
-      }
-  }
-}
-
 extension Namespace {
   /// Condemns orphans in rounds, as many at once as a record takes.
   func condemn(

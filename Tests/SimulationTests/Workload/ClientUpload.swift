@@ -20,6 +20,7 @@ final class ClientUpload {
   private var position = 0
   private var sealedSegments = 0
   private var sealedChunks: Int { min(chunks, sealedSegments * Limits.segmentChunks) }
+  private var mostFailures: Int { isLong ? 200 : 20 }
   private var isLong: Bool { chunks > Limits.segmentChunks }
   private var isOver = false
 
@@ -96,7 +97,8 @@ final class ClientUpload {
     guard let slot = slots.removeValue(forKey: position) else { return allocate(position) }
     let chunk = ChunkID(inode: upload, index: slot.index)
     let replica = world.newReplica(isLast: position == chunks - 1)
-    world.transfer(chunk, replica, to: slot.group, from: client.host, isLong: isSlow) { [self] receipts in
+    world.transfer(chunk, replica, to: slot.group, from: client.host, slow: isSlow ? 300 : isLong ? 1 : 20) {
+      [self] receipts in
       if let receipts {
         let reference = ChunkReference(
           index: slot.index, group: slot.group.row.id, length: replica.length, root: replica.root)
@@ -104,8 +106,10 @@ final class ClientUpload {
       } else {
         failures += 1
         avoided.insert(slot.group.row.id)
+        // The others in this group would fail like this one.
+        slots = slots.filter { $0.value.group.row.id != slot.group.row.id }
       }
-      if failures > 20 { return giveUp() }
+      if failures > mostFailures { return giveUp() }
       let isWaiting = receipts == nil || failures > 0 && !isLong
       world.schedule(after: isWaiting ? world.around(.seconds(3)) : .milliseconds(1)) { [self] in next() }
     }
@@ -117,7 +121,7 @@ final class ClientUpload {
     let (avoided, id) = (avoided, client.requestID())
     let wanted = Array(
       (position..<chunks).lazy.filter { [self] in written[$0] == nil && slots[$0] == nil }
-        .prefix(failures > 0 ? 1 : 200))
+        .prefix(isLong ? 100 : 1))
     client.ask {
       try $0.allocate(wanted.count, to: upload, avoiding: avoided, id: id)
     } then: { [self] result in
@@ -185,6 +189,8 @@ final class ClientUpload {
         world.tally.add("versions acknowledged")
         world.note("client \(client.number) is told that \(receipt.inode) is \(path)")
         world.tell(.versionAcknowledged(receipt.inode))
+        // Few files have several pages, and they are soon overwritten.
+        if isLong { ClientRead(of: client, path).begin() }
       case .success(.sendAgain(let again)): sendAgain(again)
       case .failure(let error):
         world.note("client \(client.number) can not commit \(upload): \(error)")
@@ -195,7 +201,7 @@ final class ClientUpload {
 
   private func sendAgain(_ indices: [UInt32]) {
     failures += 1
-    if failures > 20 { return giveUp() }
+    if failures > mostFailures { return giveUp() }
     for place in sealedChunks..<chunks {
       guard let chunk = written[place], indices.contains(chunk.reference.index) else { continue }
       written[place] = nil

@@ -5,9 +5,10 @@ import DFSMetadata
 
 extension World {
   /// As `WriteChunk`: the members take part that are reached and admit it when it begins; each stores the chunk
-  /// at its own end if it still can. Gives the receipts, or nothing where they are fewer than W.
+  /// at its own end if it still can. Gives the receipts, or nothing where they are fewer than W. `slow` of a
+  /// thousand take minutes.
   func transfer(
-    _ chunk: ChunkID, _ replica: Replica, to sight: GroupSight, from client: Host, isLong: Bool,
+    _ chunk: ChunkID, _ replica: Replica, to sight: GroupSight, from client: Host, slow: Int,
     then: @escaping ([ReceivedReceipt]?) -> Void
   ) {
     let members = sight.members.shuffled(using: &random)
@@ -15,7 +16,7 @@ extension World {
       return schedule(after: .milliseconds(10)) { then(nil) }
     }
     let length =
-      chance(isLong ? 300 : 20)
+      chance(slow)
       ? span(.seconds(5), .minutes(4)) : span(.milliseconds(5), .milliseconds(300))
     let transfer = OpenTransfer(
       chunk: chunk, replica: replica, row: sight.row, wanted: members.count / 2 + 1)
