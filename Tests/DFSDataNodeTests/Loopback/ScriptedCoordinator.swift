@@ -114,7 +114,7 @@ extension Duration {
 }
 
 /// Waits until `condition` holds; false after `limit`. For what happens on other machines' time only.
-func eventually(within limit: Duration = .seconds(8), _ condition: () async throws -> Bool) async rethrows
+func eventually(within limit: Duration = .seconds(30), _ condition: () async throws -> Bool) async rethrows
   -> Bool
 {
   let end = ContinuousClock.now.advanced(by: limit)
