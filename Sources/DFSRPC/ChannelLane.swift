@@ -171,7 +171,8 @@ final class ChannelLane: Sendable {
     // A pause that is over although its opener has not noticed yet: the new one takes its place.
     state.opener?.task.cancel()
     let id = state.nextID()
-    state.opener = (id, Task { await self.open(work, as: id) })
+    // On the loop, as the calls' deadlines are: a busy pool of threads must not keep it from its start.
+    state.opener = (id, Task(executorPreference: executor) { await self.open(work, as: id) })
   }
 
   private func open(_ first: Work, as id: UInt64) async {
