@@ -12,7 +12,7 @@ struct BackgroundPace {
     /// Bytes a second; nothing for all that the disk gives.
     var rate: ByteCount?
     /// The part of the time for background work while the foreground is busy.
-    var busyShare = 0.1
+    var busyShare = 0.05
     /// The foreground counts as busy for so long after each piece of its own.
     var afterglow: Duration = .milliseconds(300)
     /// So much is caught up on after a rest, so that a rate is kept although work comes in pieces.
