@@ -58,7 +58,7 @@ import Testing
     pace.noteForeground(at: start)
     #expect(pace.isBusy(at: after(299)))
     #expect(!pace.isBusy(at: after(300)))
-    #expect(pace.pause(after: 1 << 20, took: .milliseconds(10), at: after(100)) == .milliseconds(90))
+    #expect(pace.pause(after: 1 << 20, took: .milliseconds(10), at: after(100)) == .milliseconds(190))
     #expect(pace.pause(after: 1 << 20, took: .milliseconds(10), at: after(400)) == .zero)
   }
 
