@@ -163,6 +163,40 @@ import Testing
   }
 
   @Test(arguments: Engine.allCases)
+  func `members that lack a chunk which they never had keep their receipts, sealed and unsealed`(
+    engine: Engine
+  ) async throws {
+    let cluster = try TestCluster(engine)
+    try await cluster.form(groups: 1)
+    let sealed = try await cluster.begin("/sealed", chunks: 512, groups: 1).upload
+    let open = try await cluster.begin("/open", chunks: 2, groups: 1).upload
+    let seal = SealSegment(upload: sealed, segment: 0, chunks: cluster.stored(0..<512, at: 1))
+    try await cluster.namespace.mutate(seal)
+    let before = try cluster.group(0)
+    for node in 1...3 {
+      let mark = MarkBehind(
+        node: NodeID(rawValue: UInt64(node)), groups: [GroupID(rawValue: 0)], cause: .lacks)
+      #expect(try await cluster.namespace.mutate(mark).outcome.groups == [before.id])
+    }
+    let row = try cluster.group(0)
+    #expect(row.slots.allSatisfy { $0.state == .behind } && row.missedAt == cluster.revision)
+    #expect(row.epoch > before.epoch && row.countsFrom == before.countsFrom)
+    let full = GroupSlot(node: NodeID(rawValue: 1), state: .full)
+    #expect(await code { try await set(0, full, in: cluster, since: before.missedAt) } == .stale)
+    // Another node fails, so that the segment is counted again.
+    try await cluster.namespace.mutate(PutNode(node: cluster.node(4)))
+    try await cluster.namespace.mutate(PutNode(node: cluster.node(4, .out)))
+    for (upload, chunks, count) in [(sealed, [], 512), (open, cluster.stored(0..<2, at: 1), 0)] {
+      guard case .committed(let receipt) = try await cluster.commit(upload, chunks, sealed: count) else {
+        Issue.record("it wants chunks again")
+        continue
+      }
+      #expect(receipt.replicas == 3)
+    }
+    try await cluster.finish()
+  }
+
+  @Test(arguments: Engine.allCases)
   func `two short failures in one segment are no lost copies`(engine: Engine) async throws {
     let cluster = try TestCluster(engine)
     try await cluster.form(nodes: 4, groups: 1)

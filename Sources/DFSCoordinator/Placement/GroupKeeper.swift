@@ -130,21 +130,22 @@ package actor GroupKeeper {
   }
 
   /// Notes durably that `node` lacks chunks of these groups, as far as it is a member of them: reconciliation
-  /// looks for what it lacks, and gets it. The one way to say so, whoever found out.
-  package func markBehind(_ node: NodeID, _ groups: some Sequence<GroupID>, because cause: String)
-    async throws
-  {
+  /// looks for what it lacks, and gets it. The one way to say so, whoever found out. `reason` is for the log.
+  package func markBehind(
+    _ node: NodeID, _ groups: some Sequence<GroupID>, _ cause: MarkBehind.Cause = .lost,
+    because reason: String
+  ) async throws {
     let all = Set(groups).sorted()
     var marked: [GroupID] = []
     for start in stride(from: 0, to: all.count, by: Limits.groupsPerChange) {
       let part = Array(all[start..<min(start + Limits.groupsPerChange, all.count)])
-      marked += try await namespace.mutate(MarkBehind(node: node, groups: part)).outcome.groups
+      marked += try await namespace.mutate(MarkBehind(node: node, groups: part, cause: cause)).outcome.groups
     }
     guard !marked.isEmpty else { return }
     try await learn(marked)
     logger.notice(
       "a member lacks chunks",
-      metadata: ["node": "\(node)", "groups": "\(marked.count)", "cause": "\(cause)"])
+      metadata: ["node": "\(node)", "groups": "\(marked.count)", "cause": "\(reason)"])
   }
 
   /// Reads rows again.

@@ -24,8 +24,9 @@ extension GroupReconciler {
       for chunk in chunks.prefix(Self.chunksAtOnce) where await isHeld(chunk, in: group, by: others) {
         logger.notice("a lost chunk is back", metadata: ["chunk": "\(chunk)", "group": "\(group)"])
         do {
+          // They lost nothing now: what they took for open uploads counts as before.
           for node in row.members {
-            try await groups.markBehind(node, [group], because: "a lost chunk is back")
+            try await groups.markBehind(node, [group], .lacks, because: "a lost chunk is back")
           }
         } catch {
           logger.warning("it could not be noted", metadata: ["group": "\(group)", "error": "\(error)"])
