@@ -66,6 +66,15 @@ extension DFSError {
   }
 
   public var isTooFewNodes: Bool { code == .unavailable && metadata["shortage"] == "datanodes" }
+
+  /// The answer to a commit while chunks that were sealed have too few copies that count, because members of
+  /// their group changed or lost chunks since. Nothing was done. Repair gives the members what they lack, so the
+  /// same commit may succeed as long as the upload lives.
+  public static func tooFewCopies(_ message: String, metadata: [String: String] = [:]) -> DFSError {
+    DFSError(.stale, message, metadata: metadata.merging(["shortage": "copies"]) { $1 })
+  }
+
+  public var isTooFewCopies: Bool { code == .stale && metadata["shortage"] == "copies" }
 }
 
 extension DFSError: CustomStringConvertible {

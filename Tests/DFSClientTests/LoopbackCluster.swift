@@ -50,6 +50,8 @@ final class LoopbackCluster: Sendable {
     var aborted: [UInt64] = []
     /// Indices that the next commit or seal rejects.
     var rejectOnce: Set<UInt32> = []
+    /// Commits that find too few copies of sealed chunks.
+    var delayedCommits = 0
     /// Mutations that are executed and then answered as unknown.
     var unknownAnswers = 0
     var results: [UInt64: Data] = [:]
@@ -263,6 +265,11 @@ final class LoopbackCluster: Sendable {
   }
 
   private func commit(_ request: WireCommitUploadRequest) throws -> WireCommitUploadResponse {
+    let isDelayed = state.withLockedValue { state in
+      defer { state.delayedCommits = max(0, state.delayedCommits - 1) }
+      return state.delayedCommits > 0
+    }
+    if isDelayed { throw DFSError.tooFewCopies("group 1 has 1 copy", metadata: ["segment": "0"]) }
     var answer = WireCommitUploadResponse()
     answer.rejectedIndices = rejected(request.lastSegment)
     guard answer.rejectedIndices.isEmpty else { return answer }

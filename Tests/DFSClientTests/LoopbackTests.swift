@@ -220,6 +220,25 @@ import Testing
     }
   }
 
+  @Test func `a commit waits for the copies of sealed chunks, and fails clearly when they do not come`()
+    async throws
+  {
+    try await withCluster { cluster, client in
+      let bytes = bytes(1_000_000)
+      cluster.state.withLockedValue { $0.delayedCommits = 2 }
+      try await client.upload(bytes: bytes, to: try path)
+      #expect(try await client.read(try path) == bytes && cluster.calls("commit") == 3)
+    }
+    try await withCluster(configure: { $0.patience = .seconds(1) }) { cluster, client in
+      cluster.state.withLockedValue { $0.delayedCommits = 1000 }
+      let error = await #expect(throws: DFSError.self) {
+        try await client.upload(bytes: bytes(1_000_000), to: try path)
+      }
+      #expect(error?.code == .stale && error?.message.contains("put the file again") == true)
+      #expect(cluster.state.withLockedValue { $0.files.isEmpty && $0.aborted.count == 1 })
+    }
+  }
+
   @Test func `an unknown outcome is settled by the same request`() async throws {
     try await withCluster { cluster, client in
       cluster.state.withLockedValue { $0.unknownAnswers = 1 }

@@ -264,6 +264,51 @@ struct UploadPlanTests {
     #expect(commit.lastSegment.map(\.index) == [0, slot.index])
   }
 
+  @Test func `a commit that finds too few sealed copies is sent again, and the lease renewed`() throws {
+    var plan = plan(chunks: 1, slots: slots(0..<1), lease: .seconds(30))
+    plan.wrote(0, chunk(writes(try steps(&plan))[0].slot), now: start)
+    guard case .commit(let first) = try steps(&plan)[0] else { return #expect(Bool(false), "no commit") }
+    var now = start
+    var (commits, renewals) = (0, 0)
+    while now < start + .seconds(20) {
+      plan.commitDelayed(DFSError.tooFewCopies("one copy"), now: now)
+      var isCommitting = false
+      while !isCommitting {
+        switch try plan.nextStep(now: now, canWrite: { _ in true }) {
+        case .commit(let commit):
+          #expect(commit == first)
+          (isCommitting, commits) = (true, commits + 1)
+        case .renew:
+          renewals += 1
+          plan.renewed(lease: .seconds(30), now: now)
+        case .wait(let until):
+          #expect(until > now && until <= now + .milliseconds(500))
+          now = until
+        default: Issue.record("nothing else is due")
+        }
+      }
+    }
+    #expect(commits == 40 && renewals == 2)
+    plan.committed()
+    #expect(try steps(&plan, at: now) == [.done])
+  }
+
+  @Test func `an upload whose sealed chunks get no copies back ends with its patience`() throws {
+    var plan = plan(chunks: 1, slots: slots(0..<1))
+    plan.wrote(0, chunk(writes(try steps(&plan))[0].slot), now: start)
+    var now = start
+    while plan.failure == nil {
+      switch try? plan.nextStep(now: now, canWrite: { _ in true }) {
+      case .commit: plan.commitDelayed(DFSError.tooFewCopies("one copy"), now: now)
+      case .wait(let until): now = until
+      default: break
+      }
+    }
+    #expect(start.duration(to: now) == .seconds(30))
+    #expect(plan.failure?.isTooFewCopies == true)
+    #expect(plan.failure?.description.contains("put the file again: one copy") == true)
+  }
+
   @Test func `a stream is filled ahead of its writes and ends where its source ends`() throws {
     var plan = plan(chunks: nil, slots: slots(0..<8))
     var filled = 0

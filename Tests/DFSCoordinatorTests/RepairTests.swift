@@ -269,6 +269,38 @@ extension CoordinatorScene {
     }
   }
 
+  @Test func `a commit beside the hand-over of one of two copies succeeds after repair`() async throws {
+    try await run(3, replicas: 2) { scene, datanodes, nodes in
+      let upload = try await ScriptedUpload("/long", at: scene, chunks: 512)
+      var seal = WireSealSegmentRequest()
+      seal.requestID = scene.requestID()
+      seal.upload = upload.begun.upload
+      seal.chunks = try upload.sealedChunks(by: nodes)
+      for chunk in seal.chunks {
+        let id = ChunkID(inode: InodeID(rawValue: upload.begun.upload), index: chunk.reference.index)
+        let members = upload.groups[chunk.reference.group]?.slots.map(\.node) ?? []
+        try datanodes.put(id, chunk.reference, on: nodes.filter { members.contains($0.node) })
+      }
+      #expect(try await scene.call(CoordinatorMethods.sealSegment, seal).rejectedIndices.isEmpty)
+
+      let row = try #require(scene.row(GroupID(rawValue: seal.chunks[0].reference.group)))
+      let heir = try #require(nodes.first { !row.members.contains($0.id) })
+      let slots = [row.slots[0], GroupSlot(node: heir.id, state: .filling)]
+      try await scene.coordinator.service.groups.make([
+        ChangeGroups.Change(id: row.id, expected: row.epoch, policy: row.policy, slots: slots)
+      ])
+      var commit = upload.commitRequest([], at: scene)
+      (commit.chunkCount, commit.length) = (512, 512 * 65536)
+      let error = await #expect(throws: DFSError.self) {
+        try await scene.call(CoordinatorMethods.commitUpload, commit)
+      }
+      #expect(error?.isTooFewCopies == true && error?.metadata["group"] == row.id.description)
+      let job = scene.repair()
+      for _ in 0..<5 where !scene.unfinished.isEmpty { _ = try await job.step() }
+      #expect(try await scene.call(CoordinatorMethods.commitUpload, commit).fewestReplicas == 2)
+    }
+  }
+
   @Test func `chunks of an open upload are copied along, and condemned ones are neither copied nor missed`()
     async throws
   {

@@ -197,6 +197,35 @@ import Testing
   }
 
   @Test(arguments: Engine.allCases)
+  func `a commit beside a hand-over of one of two copies is told to wait, and succeeds as it is afterwards`(
+    engine: Engine
+  ) async throws {
+    let cluster = try TestCluster(engine)
+    try await cluster.form(groups: 1, replicas: 2)
+    let begin = BeginUpload(
+      target: cluster.path("/f"), attributes: cluster.attributes, chunkSize: smallChunks,
+      policy: PlacementPolicy(replicas: 2), groups: Array(repeating: GroupID(rawValue: 0), count: 512))
+    let upload = try await cluster.namespace.mutate(begin).outcome.upload
+    let chunks = cluster.stored(0..<512, holders: [1, 2], at: 1)
+    try await cluster.namespace.mutate(SealSegment(upload: upload, segment: 0, chunks: chunks))
+    try await set(1, GroupSlot(node: NodeID(rawValue: 3), state: .filling), in: cluster)
+    let id = RequestID(seen: cluster.revision, high: 1, low: 2)
+    for _ in 0..<2 {
+      let error = await #expect(throws: DFSError.self) {
+        try await cluster.commit(upload, [], sealed: 512, id: id)
+      }
+      #expect(error?.isTooFewCopies == true && error?.metadata["segment"] == "0")
+    }
+    try await set(1, GroupSlot(node: NodeID(rawValue: 3), state: .full), in: cluster, since: cluster.revision)
+    guard case .committed(let receipt) = try await cluster.commit(upload, [], sealed: 512, id: id) else {
+      Issue.record("the heir has every sealed chunk")
+      return
+    }
+    #expect(receipt.replicas == 2)
+    try await cluster.finish()
+  }
+
+  @Test(arguments: Engine.allCases)
   func `two short failures in one segment are no lost copies`(engine: Engine) async throws {
     let cluster = try TestCluster(engine)
     try await cluster.form(nodes: 4, groups: 1)

@@ -95,6 +95,9 @@ struct UploadPlan: Sendable {
   private var allocatingSince: Instant?
   private var allocateNotBefore: Instant?
   private var isCommitting = false
+  /// The first of the commits in a row that found sealed chunks with too few copies.
+  private var delayedSince: Instant?
+  private var commitNotBefore: Instant?
   private var isDone = false
   private var renewAt: Instant
   private var isRenewing = false
@@ -128,7 +131,7 @@ struct UploadPlan: Sendable {
     if let step = sealStep() { return step }
     if let step = fillStep() { return step }
     if let step = writeStep(now: now, canWrite: canWrite) { return step }
-    if let step = commitStep() { return step }
+    if let step = commitStep(now: now) { return step }
     return .wait(until: wakeTime(now: now))
   }
 
@@ -180,10 +183,10 @@ struct UploadPlan: Sendable {
     return max(1, min(rest, max(limits.inFlight * 4, 16), limits.segment))
   }
 
-  private mutating func commitStep() -> Step? {
-    guard let total, !isCommitting, !isSealing, !isRenewing, allocatingSince == nil, inFlight.isEmpty else {
-      return nil
-    }
+  private mutating func commitStep(now: Instant) -> Step? {
+    guard let total, !isCommitting, !isSealing, !isRenewing, allocatingSince == nil, inFlight.isEmpty,
+      commitNotBefore.map({ $0 <= now }) ?? true
+    else { return nil }
     let start = sealedSegments * limits.segment
     let chunks = (start..<total).compactMap { written[$0] }
     guard chunks.count == total - start, chunks.count <= limits.segment else { return nil }
@@ -199,7 +202,9 @@ struct UploadPlan: Sendable {
   /// What is due already waits for a report, such as that of a renewal or of a free place in flight: to wake
   /// for it would be to spin.
   private func wakeTime(now: Instant) -> Instant {
-    let times = again.values.map(\.notBefore) + (isRenewing ? [] : [renewAt]) + [allocateNotBefore ?? now]
+    let times =
+      again.values.map(\.notBefore) + (isRenewing ? [] : [renewAt])
+      + [allocateNotBefore, commitNotBefore].compactMap(\.self)
     return times.filter { $0 > now }.min() ?? now + limits.patience
   }
 
@@ -314,6 +319,7 @@ struct UploadPlan: Sendable {
   mutating func rejected(_ indices: [UInt32], now: Instant) {
     isSealing = false
     isCommitting = false
+    delayedSince = nil
     let refused = Set(indices)
     let affected = written.filter { refused.contains($0.value.index) }
     guard !affected.isEmpty else {
@@ -336,6 +342,22 @@ struct UploadPlan: Sendable {
   mutating func renewalFailed(now: Instant) {
     isRenewing = false
     renewAt = now + .seconds(1)
+  }
+
+  /// Members of a group changed or lost chunks, and sealed chunks have too few copies until repair has given
+  /// them back: hours of writing are not thrown away for that. The lease is renewed meanwhile.
+  mutating func commitDelayed(_ error: DFSError, now: Instant) {
+    isCommitting = false
+    let since = delayedSince ?? now
+    delayedSince = since
+    commitNotBefore = now + .milliseconds(500)
+    guard since.duration(to: now) >= limits.patience else { return }
+    fail(
+      DFSError(
+        error.code,
+        "chunks that were stored have lost copies, and repair has not made them again within "
+          + "\(limits.patience.formatted); nothing is visible under the name: put the file again",
+        metadata: error.metadata, cause: error))
   }
 
   mutating func committed() {

@@ -44,6 +44,7 @@ struct UploadDriver: Sendable {
     case rejected([UInt32])
     case renewed(Duration)
     case renewalFailed
+    case commitDelayed(DFSError)
     case committed(WireCommitUploadResponse)
     case failed(DFSError)
     case woke(ContinuousClock.Instant)
@@ -105,7 +106,13 @@ struct UploadDriver: Sendable {
       }
     case .seal(let segment, let chunks): return try await seal(segment, chunks)
     case .renew: return try await renew()
-    case .commit(let commit): return try await self.commit(commit)
+    case .commit(let commit):
+      do {
+        return try await self.commit(commit)
+      } catch let error as DFSError where error.isTooFewCopies {
+        commitSent.withLockedValue { $0 = false }
+        return .commitDelayed(error)
+      }
     case .wait, .done: preconditionFailure("waiting is not a task")
     }
   }
@@ -139,6 +146,10 @@ struct UploadDriver: Sendable {
     case .rejected(let indices): plan.rejected(indices, now: .now)
     case .renewed(let lease): plan.renewed(lease: lease, now: .now)
     case .renewalFailed: plan.renewalFailed(now: .now)
+    case .commitDelayed(let error):
+      connection.logger.info(
+        "the commit waits for repair", metadata: ["upload": "\(upload)", "error": "\(error)"])
+      plan.commitDelayed(error, now: .now)
     case .committed(let answer):
       plan.committed()
       return answer.attributes

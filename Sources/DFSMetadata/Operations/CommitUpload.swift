@@ -6,7 +6,8 @@ package import DFSCore
 package struct CommitUpload: Mutation {
   package enum Outcome: Sendable, Hashable {
     case committed(WriteReceipt)
-    /// Indices of `final` with too few durable copies. Nothing has changed.
+    /// Indices of `final` with too few durable copies. Nothing has changed. Where sealed chunks have too few,
+    /// the commit throws `tooFewCopies`.
     case sendAgain([UInt32])
   }
 
@@ -134,10 +135,10 @@ extension CommitUpload {
           return try transaction.nodeRow(node)?.state.holdsChunks == true
         }
         guard count >= record.policy.writeQuorum else {
-          throw DFSError(
-            .stale,
+          throw DFSError.tooFewCopies(
             "group \(group.id) lost copies since segment \(segment) was sealed and has \(count) of its "
-              + "chunks now: upload the file again",
+              + "chunks now, not \(record.policy.writeQuorum): commit again when they are repaired, or upload "
+              + "the file again",
             metadata: ["segment": segment.description, "group": group.id.description])
         }
         fewest = min(fewest, UInt8(clamping: count))
