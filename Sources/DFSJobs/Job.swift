@@ -27,7 +27,8 @@ package protocol Job: Sendable {
   func step() async throws -> Pace
   /// Begins at the beginning with the next step, which follows at once. Called beside a running step.
   func beginPass()
-  /// Takes a new pace, percent of the configured one. Called beside a running step.
+  /// Takes a new pace, percent of the configured one, and zero while the job is paused: a step that may last is
+  /// to end then. Called beside a running step.
   func changePace(percent: Int)
 }
 

@@ -62,17 +62,12 @@ package final class JobRunner: Sendable {
         .notFound,
         "there is no job \(name) here; there are \(seats.map(\.job.name).joined(separator: ", "))")
     }
-    try seat.state.withLock { try $0.job.apply(action, to: seat.job) }
-    switch action {
-    case .pause: break
-    case .resume: seat.wake()
-    case .run:
-      seat.job.beginPass()
-      seat.wake()
-    case .pace(let percent):
-      seat.job.changePace(percent: percent)
-      seat.wake()
+    let percent = try seat.state.withLock { state in
+      try state.job.apply(action, to: seat.job)
+      return state.job.isPaused ? 0 : state.job.pacePercent
     }
+    if action == .run { seat.job.beginPass() } else { seat.job.changePace(percent: percent) }
+    if action != .pause { seat.wake() }
     logger.notice("job controlled", metadata: ["job": "\(name)", "action": "\(action)"])
     return status(of: seat)
   }

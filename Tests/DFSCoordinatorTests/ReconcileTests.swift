@@ -167,8 +167,57 @@ import Testing
     #expect(change.slots.map(\.state) == [.full, .full, .behind])
     pass.flaw(node(2), "a copy failed")
     #expect(pass.verdict == .wait([node(2): "a copy failed", node(3): "no answer"]))
-    #expect(!pass.stands(for: ReconcilePass(row: row, targets: [node(3)], since: .zero)))
-    #expect(pass.stands(for: ReconcilePass(row: row, targets: [node(2), node(3)], since: .zero)))
+  }
+
+  @Test func `a pass goes on without a target that is none any more, and not with another one`() {
+    let row = row([.full, .filling, .behind, .filling])
+    func fresh(_ targets: UInt64..., epoch: UInt64 = 4) -> ReconcilePass {
+      var row = row
+      row.epoch = GroupEpoch(rawValue: epoch)
+      return ReconcilePass(row: row, targets: Set(targets.map(node)), since: .zero)
+    }
+    var pass = fresh(2, 3)
+    pass.took(ReconcilePage.Plan(end: chunk(3), wanted: 4), unheard: .init())
+    #expect(pass.continued(as: fresh(2, 3))?.after == chunk(3))
+    #expect(pass.continued(as: fresh(3))?.targets == [node(3)])
+    #expect(pass.continued(as: fresh(2, 3, 4)) == nil, "node 4 was not heard so far")
+    #expect(pass.continued(as: fresh(4)) == nil && pass.continued(as: fresh(2, 3, epoch: 5)) == nil)
+
+    let basis = pass.basis
+    pass.leaveOut([node(2)])
+    #expect(pass.targets == [node(3)] && pass.basis == basis)
+    #expect(pass.continued(as: fresh(2, 3))?.targets == [node(3)], "that one gets another pass")
+    #expect(pass.continued(as: fresh(2)) == nil)
+    pass.leaveOut([node(3)])
+    #expect(pass.targets == [node(3)], "a pass for nobody is none")
+    pass.took(ReconcilePage.Plan(end: nil, wanted: 4), unheard: .init())
+    #expect(pass.verdict == .promote([node(3)], lost: []))
+  }
+
+  @Test func `what a pass waits for is said where the absence of nodes is the only reason`() throws {
+    var scene = MembershipScene()
+    for number in 1...4 { try scene.register(scene.registration(UInt64(number))) }
+    _ = try scene.pass(12, beating: [2, 3, 4])
+    func obstacle(
+      silent: Set<NodeID>, _ plan: ReconcilePage.Plan = .init(), flawed: UInt64? = nil
+    ) -> RepairQueue.Obstacle {
+      var pass = ReconcilePass(row: row([.full, .full, .behind]), targets: [node(3)], since: .zero)
+      pass.looked(at: 20)
+      pass.looked(at: 10)
+      pass.made(2)
+      if let flawed { pass.flaw(node(flawed), "no answer") }
+      pass.took(plan, unheard: .init(silent: silent))
+      return pass.obstacle(scene.membership)
+    }
+    let absence = obstacle(silent: [node(1)], flawed: 1)
+    #expect(absence.isAbsenceAlone && absence.absent == [node(1)])
+    #expect(absence.looks == 30 && absence.copied == 2 && absence.basis?.targets == [node(3)])
+    #expect(!obstacle(silent: [node(2)]).isAbsenceAlone, "it is there and does not answer")
+    #expect(!obstacle(silent: [node(1), node(2)]).isAbsenceAlone, "the one that is there may answer now")
+    #expect(!obstacle(silent: [node(1)], flawed: 3).isAbsenceAlone, "a copy failed")
+    let missing = obstacle(silent: [node(1)], .init(unsourced: [chunk(1)]))
+    #expect(!missing.isAbsenceAlone, "any node may have it")
+    #expect(missing.absent == [node(1)])
   }
 
   @Test func `nobody is promoted while a member was not asked, unless that is out`() throws {
@@ -266,8 +315,8 @@ import Testing
     let none = queue.next()
     #expect(none == nil && queue.runningCount == 3)
     let version = scene.membership.version
-    if let third { queue.end(third, .failed, membership: version, now: start) }
-    queue.end(first, .failed, membership: version, now: start)
+    if let third { queue.end(third, .failed(.init()), membership: version, now: start) }
+    queue.end(first, .failed(.init()), membership: version, now: start)
     /// Everything that may run, and gives it back as if it had been finished.
     func runnable(_ membership: Membership, at now: ContinuousClock.Instant) -> [UInt32] {
       queue.fill(table, membership, now: now)
@@ -277,7 +326,7 @@ import Testing
         queue.end(entry, .finished, membership: version, now: now)
       }
       for entry in entries where entry.group.rawValue == 2 {
-        queue.end(entry, .failed, membership: version, now: now)
+        queue.end(entry, .failed(.init()), membership: version, now: now)
       }
       return entries.map(\.group.rawValue)
     }

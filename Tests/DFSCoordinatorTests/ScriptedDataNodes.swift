@@ -39,6 +39,8 @@ final class ScriptedDataNodes: Sendable {
     var epochs: [Place: UInt64] = [:]
     /// Run once, before the next answer to an order to copy.
     var beforeCopies: (@Sendable () async throws -> Void)?
+    /// Run once, before the next answer to the question for groups.
+    var beforeGroupLists: (@Sendable () async throws -> Void)?
   }
   private let state = NIOLockedValueBox(State())
 
@@ -50,6 +52,9 @@ final class ScriptedDataNodes: Sendable {
   func spoil(_ chunk: ChunkID) { state.withLockedValue { _ = $0.corrupt.insert(chunk) } }
   func beforeCopies(_ body: @escaping @Sendable () async throws -> Void) {
     state.withLockedValue { $0.beforeCopies = body }
+  }
+  func beforeGroupLists(_ body: @escaping @Sendable () async throws -> Void) {
+    state.withLockedValue { $0.beforeGroupLists = body }
   }
 
   func put(_ chunk: ChunkID, _ reference: WireChunkReference, on nodes: [ScriptedNode]) throws {
@@ -145,7 +150,12 @@ final class ScriptedDataNodes: Sendable {
       }
     }
     router.handle(DataNodeMethods.listGroups) { [state] request, _ in
-      try state.withLockedValue { state in
+      let hook = state.withLockedValue { state in
+        defer { state.beforeGroupLists = nil }
+        return state.beforeGroupLists
+      }
+      try await hook?()
+      return try state.withLockedValue { state in
         guard !state.refusing.contains(request.node) else { throw DFSError(.unavailable, "refused as asked") }
         var response = WireListGroupsResponse()
         response.groups = state.replicas.filter { $0.key.node == request.node && !$0.value.isEmpty }

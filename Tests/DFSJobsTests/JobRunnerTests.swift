@@ -115,6 +115,22 @@ struct JobRunnerTests {
     }
   }
 
+  @Test func `a job is told that it is paused, and its pace when it goes on`() async throws {
+    let job = ScriptedJob { _ in .after(.seconds(1)) }
+    try await run([job]) { runner async throws in
+      await sleeping()
+      try runner.control("scripted", .pace(percent: 50))
+      try runner.control("scripted", .pause)
+      #expect(job.percent == 0)
+      try runner.control("scripted", .pace(percent: 30))
+      #expect(job.percent == 0, "it is paused all the same")
+      try runner.control("scripted", .resume)
+      #expect(job.percent == 30)
+      try runner.control("scripted", .run)
+      #expect(job.percent == 30)
+    }
+  }
+
   @Test func `an operator's wish for a step now begins a new pass at once`() async throws {
     let job = ScriptedJob { _ in .after(.seconds(3600)) }
     try await run([job]) { runner async throws in

@@ -8,25 +8,23 @@ import Synchronization
 /// Makes slots full again: reconciles groups with members that are filling or behind, those with the fewest
 /// copies first, many at once.
 ///
-/// A step works until nothing is left that can be done, or for half a minute, a page of a group at a time.
-/// Where a pass has come to is kept from step to step; after a restart it begins anew and finds what was
-/// copied. A call that hangs holds back its own group alone: the table is looked at again, and other groups
-/// are begun, while it is waited for.
+/// A step works until nothing is left that can be done, a page of a group at a time, however long that is.
+/// Where a pass has come to is kept from page to page; after a restart it begins anew and finds what was copied.
+/// A call that hangs or is slow holds back its own group alone: the table is looked at again and again, and
+/// other groups are begun, for as long as it is waited for.
 package struct RepairGroups: Job {
   package let name = "repair"
   package let what = "Copies chunks to group members that lack them."
-  private static let longestStep = Duration.seconds(30)
   private static let pause = Duration.milliseconds(250)
   /// The whole table is looked at so often while groups are worked on.
   private static let lookEvery = Duration.milliseconds(500)
 
-  private enum Event: Sendable { case worked, lookDue }
+  private enum Event: Sendable { case worked, lookDue, lookedForLost }
 
   private final class Memory: Sendable {
     struct State: Sendable {
       var queue = RepairQueue()
       var passes: [GroupID: ReconcilePass] = [:]
-      var filledAt: ContinuousClock.Instant?
     }
     let state = Mutex(State())
   }
@@ -45,11 +43,12 @@ package struct RepairGroups: Job {
     self.cluster = cluster
     self.clock = clock
     self.logger = logger
-    let inventories = NodeInventories(epoch: namespace.epoch, channels: channels)
+    let (inventories, hanging) = (NodeInventories(epoch: namespace.epoch, channels: channels), HangingNodes())
     reconciler = GroupReconciler(
       namespace: namespace, cluster: cluster, groups: groups, channels: channels, inventories: inventories,
-      reports: reports, formers: FormerHolders(cluster: cluster, inventories: inventories, now: now),
-      disk: disk, loads: SourceLoads(), page: page, logger: logger, now: now)
+      reports: reports,
+      formers: FormerHolders(cluster: cluster, inventories: inventories, hanging: hanging, now: now),
+      disk: disk, loads: SourceLoads(), hanging: hanging, page: page, logger: logger, now: now, clock: clock)
   }
 
   package var progress: JobProgress? {
@@ -59,19 +58,16 @@ package struct RepairGroups: Job {
     return JobProgress(done: done, total: done + left, unit: "chunks")
   }
 
+  /// At zero no group is begun, so that the step comes to its end.
   package func changePace(percent: Int) {
-    memory.state.withLock { $0.queue.limits.groups = max(1, RepairQueue.Limits().groups * percent / 100) }
+    let most = RepairQueue.Limits().groups * percent / 100
+    memory.state.withLock { $0.queue.limits.groups = percent == 0 ? 0 : max(1, most) }
   }
 
   package func step() async throws -> Pace {
-    let begun = ContinuousClock.now
-    memory.state.withLock { $0.filledAt = nil }
-    fill()
-    await reconciler.lookForLost()
     let worked = try await withThrowingTaskGroup(of: Event.self) { tasks in
-      var (worked, running) = (0, 0)
+      var (worked, running, isLooking) = (0, 0, false)
       func start() {
-        guard ContinuousClock.now - begun < Self.longestStep else { return }
         while let entry = memory.state.withLock({ $0.queue.next() }) {
           (worked, running) = (worked + 1, running + 1)
           tasks.addTask {
@@ -80,37 +76,39 @@ package struct RepairGroups: Job {
           }
         }
       }
-      func waitForLook() {
+      func look() {
+        fill()
+        if !isLooking {
+          isLooking = true
+          tasks.addTask {
+            await reconciler.lookForLost()
+            return .lookedForLost
+          }
+        }
         tasks.addTask {
           try await clock.sleep(for: Self.lookEvery)
           return .lookDue
         }
       }
+      look()
       start()
-      waitForLook()
-      while running > 0, let event = try await tasks.next() {
+      while running > 0 || isLooking, let event = try await tasks.next() {
         try Task.checkCancellation()
         switch event {
         case .worked: running -= 1
-        case .lookDue: waitForLook()
+        case .lookedForLost: isLooking = false
+        case .lookDue: look()
         }
-        fill()
         start()
       }
       tasks.cancelAll()
       return worked
     }
-    return worked > 0 ? .atOnce : .after(Self.pause)
+    // It bounds its own rate: a rest as long as the step, which may have lasted for hours, is not wanted.
+    return .after(worked > 0 ? .zero : Self.pause)
   }
 
   private func fill() {
-    let isDue = memory.state.withLock { state in
-      let time = ContinuousClock.now
-      if let last = state.filledAt, time - last < Self.lookEvery { return false }
-      state.filledAt = time
-      return true
-    }
-    guard isDue else { return }
     let (table, membership, heirs, predecessors) = cluster.withState {
       ($0.table, $0.membership, $0.heirs, $0.predecessors)
     }
@@ -126,13 +124,16 @@ package struct RepairGroups: Job {
     let pass = memory.state.withLock { $0.passes[entry.group] }
     var (next, end): (ReconcilePass?, RepairQueue.End)
     do {
-      switch try await reconciler.step(entry.group, pass) {
+      let step = try await reconciler.step(entry.group, pass, leavingOut: entry.leftOut) { target in
+        memory.state.withLock { $0.queue.served(target, of: entry.group) }
+      }
+      switch step {
       case .goesOn(let pass): (next, end) = (pass, .goesOn)
       case .finished: (next, end) = (nil, .finished)
-      case .waits: (next, end) = (nil, .failed)
+      case .waits(let obstacle): (next, end) = (nil, .failed(obstacle))
       }
     } catch {
-      (next, end) = (nil, .failed)
+      (next, end) = (nil, .failed(RepairQueue.Obstacle()))
       logger.info(
         "a group can not be repaired now", metadata: ["group": "\(entry.group)", "error": "\(error)"])
     }

@@ -15,14 +15,17 @@ actor FormerHolders {
 
   private let cluster: Cluster
   private let inventories: NodeInventories
+  private let hanging: HangingNodes
   private let now: @Sendable () -> ContinuousClock.Instant
   private var answers: [NodeID: Answer] = [:]
 
   init(
-    cluster: Cluster, inventories: NodeInventories, now: @escaping @Sendable () -> ContinuousClock.Instant
+    cluster: Cluster, inventories: NodeInventories, hanging: HangingNodes,
+    now: @escaping @Sendable () -> ContinuousClock.Instant
   ) {
     self.cluster = cluster
     self.inventories = inventories
+    self.hanging = hanging
     self.now = now
   }
 
@@ -46,13 +49,18 @@ actor FormerHolders {
       guard !anew, let answer = answers[member.id] else { return true }
       return answer.boot != member.record.boot.rawValue || time - answer.at >= Self.lifetime
     }
-    let inventories = inventories
+    let (inventories, hanging, now) = (inventories, hanging, now)
     var found = Found(silent: Set(others.map(\.id)).subtracting(nodes.map(\.id)))
     await withTaskGroup(of: (Member, Set<GroupID>?).self) { tasks in
       var waiting = unknown.makeIterator()
       func add() {
         guard let member = waiting.next() else { return }
-        tasks.addTask { (member, try? await Self.groups(on: member.id, inventories)) }
+        tasks.addTask {
+          let groups = try? await hanging.ask(member.id, now) {
+            try await Self.groups(on: member.id, inventories)
+          }
+          return (member, groups)
+        }
       }
       for _ in 0..<16 { add() }
       for await (member, groups) in tasks {

@@ -18,21 +18,25 @@ extension GroupReconciler {
       $0.repair.takeLost(
         Self.groupsAtOnce, membership: $0.membership.version, every: Self.lookEvery, now: time)
     }
-    for (group, chunks) in due {
-      guard let row = cluster.withState({ $0.table[group] }) else { continue }
-      let others = await formers.holders(of: group, otherThan: Set(row.members), anew: true).holders
-      for chunk in chunks.prefix(Self.chunksAtOnce) where await isHeld(chunk, in: group, by: others) {
-        logger.notice("a lost chunk is back", metadata: ["chunk": "\(chunk)", "group": "\(group)"])
-        do {
-          // They lost nothing now: what they took for open uploads counts as before.
-          for node in row.members {
-            try await groups.markBehind(node, [group], .lacks, because: "a lost chunk is back")
-          }
-        } catch {
-          logger.warning("it could not be noted", metadata: ["group": "\(group)", "error": "\(error)"])
+    await withTaskGroup(of: Void.self) { tasks in
+      for (group, chunks) in due { tasks.addTask { await look(for: chunks, of: group) } }
+    }
+  }
+
+  private func look(for chunks: [ChunkID], of group: GroupID) async {
+    guard let row = cluster.withState({ $0.table[group] }) else { return }
+    let others = await formers.holders(of: group, otherThan: Set(row.members), anew: true).holders
+    for chunk in chunks.prefix(Self.chunksAtOnce) where await isHeld(chunk, in: group, by: others) {
+      logger.notice("a lost chunk is back", metadata: ["chunk": "\(chunk)", "group": "\(group)"])
+      do {
+        // They lost nothing now: what they took for open uploads counts as before.
+        for node in row.members {
+          try await groups.markBehind(node, [group], .lacks, because: "a lost chunk is back")
         }
-        break
+      } catch {
+        logger.warning("it could not be noted", metadata: ["group": "\(group)", "error": "\(error)"])
       }
+      return
     }
   }
 
@@ -44,7 +48,7 @@ extension GroupReconciler {
     var request = WireStatChunkRequest()
     request.chunk = WireChunkId(chunk)
     request.group = group.rawValue
-    for node in nodes {
+    for node in nodes where hanging.mayAsk(node, now: now()) {
       let answer = try? await channels.channel(to: node).call(
         DataNodeMethods.statChunk, request, options: CallOptions(timeout: .seconds(5)))
       if let answer, reference.isOf(answer) { return true }

@@ -4,12 +4,15 @@ import DFSRPC
 import DFSTransport
 import DFSWire
 import Logging
+import Synchronization
 
 /// Carries out the reconciliation of one group, a page at a time: takes inventories of its members, looks at
 /// the metadata afterwards, orders the copies that `ReconcilePage` wants, and makes members full when
 /// `ReconcilePass` says so. What it must know after a crash is in the slots alone.
 struct GroupReconciler: Sendable {
   private static let copyTimeout = Duration.seconds(600)
+  /// For one chunk of them: the largest in two minutes is half a megabyte a second.
+  private static let copyPatience = Duration.seconds(120)
 
   let namespace: Namespace
   let cluster: Cluster
@@ -20,10 +23,12 @@ struct GroupReconciler: Sendable {
   let formers: FormerHolders
   let disk: BlockingThreads
   let loads: SourceLoads
+  let hanging: HangingNodes
   /// Chunks of one page of an inventory.
   let page: Int
   let logger: Logger
   let now: @Sendable () -> ContinuousClock.Instant
+  let clock: any Clock<Duration>
 
   enum Step: Sendable {
     /// The pass goes on, with another page or from its beginning.
@@ -31,11 +36,15 @@ struct GroupReconciler: Sendable {
     /// Nothing is left to do for the members that could be asked.
     case finished
     /// Nothing can be done now.
-    case waits
+    case waits(RepairQueue.Obstacle)
   }
 
-  /// Does one page of `pass`, or of a new one. Throws when the row or a node is not what the table says.
-  func step(_ group: GroupID, _ pass: ReconcilePass?) async throws -> Step {
+  /// Does one page of `pass`, or of a new one, for all targets but those left out; says of each when it has got
+  /// everything of the page, or failed. Throws when the row or a node is not what the table says.
+  func step(
+    _ group: GroupID, _ pass: ReconcilePass?, leavingOut busy: Set<NodeID>,
+    served: @Sendable (NodeID) -> Void
+  ) async throws -> Step {
     let (row, membership, heir, predecessor) = cluster.withState {
       ($0.table[group], $0.membership, $0.heirs[group], $0.predecessors[group])
     }
@@ -43,15 +52,21 @@ struct GroupReconciler: Sendable {
     var current = ReconcilePass(
       row: row, membership, heir: heir, replacing: predecessor, since: namespace.revision)
     guard !current.targets.isEmpty else { return .finished }
-    if let pass, pass.stands(for: current) { current = pass }
-    let hasMore = try await takePage(of: &current, membership)
+    if let pass = pass?.continued(as: current) { current = pass }
+    current.leaveOut(busy)
+    let hasMore = try await takePage(of: &current, membership, served)
     guard !hasMore else { return .goesOn(current) }
     return try await finish(current)
   }
 
   /// True when more pages follow.
-  private func takePage(of pass: inout ReconcilePass, _ membership: Membership) async throws -> Bool {
+  private func takePage(
+    of pass: inout ReconcilePass, _ membership: Membership, _ served: @Sendable (NodeID) -> Void
+  ) async throws -> Bool {
     let row = pass.row
+    guard pass.targets.contains(where: { hanging.mayAsk($0, now: now()) }) else {
+      throw DFSError(.unavailable, "no member of group \(row.id) that is to be repaired has answered lately")
+    }
     var inventories: [GroupInventory] = []
     for (node, answer) in await list(pass, membership) {
       switch answer {
@@ -81,7 +96,8 @@ struct GroupReconciler: Sendable {
       if !others.holders.isEmpty { plan = try await self.plan(pass, inventories, asked) }
       if !plan.unsourced.isEmpty { unheard.silent.formUnion(others.silent) }
     }
-    await carryOut(plan, &pass)
+    pass.looked(at: inventories.reduce(0) { $0 + $1.replicas.count })
+    await carryOut(plan, &pass, served)
     pass.took(plan, unheard: unheard)
     count(pass, plan)
     return plan.end != nil
@@ -119,7 +135,7 @@ struct GroupReconciler: Sendable {
           "group": "\(group)",
           "reasons": "\(reasons.sentence)",
         ])
-      return .waits
+      return .waits(pass.obstacle(cluster.withState { $0.membership }))
     case .lookAgain:
       return .goesOn(pass.again(since: namespace.revision))
     case .promote(let nodes, let lost):
@@ -137,7 +153,8 @@ struct GroupReconciler: Sendable {
           "group": "\(group)", "nodes": "\(nodes.map(\.description).joined(separator: " "))",
           "chunks": "\(pass.wanted)",
         ])
-      return nodes.count == pass.targets.count ? .finished : .waits
+      return nodes.count == pass.targets.count
+        ? .finished : .waits(pass.obstacle(cluster.withState { $0.membership }))
     }
   }
 
@@ -198,7 +215,9 @@ extension GroupReconciler {
   private func list(
     _ row: PlacementGroup, on node: NodeID, as role: GroupInventory.Role, after: ChunkID?
   ) async throws -> GroupInventory {
-    let page = try await inventories.page(of: row.id, at: row.epoch, on: node, after: after, limit: page)
+    let page = try await hanging.ask(node, now) {
+      try await inventories.page(of: row.id, at: row.epoch, on: node, after: after, limit: self.page)
+    }
     let replicas = Dictionary(
       uniqueKeysWithValues: page.entries.map {
         ($0.chunk, GroupInventory.Replica(length: $0.length, root: $0.root))
@@ -208,22 +227,69 @@ extension GroupReconciler {
   }
 
   /// Orders the copies, of all nodes at once. What could not be made is a flaw of its node in this pass.
-  private func carryOut(_ plan: ReconcilePage.Plan, _ pass: inout ReconcilePass) async {
+  private func carryOut(
+    _ plan: ReconcilePage.Plan, _ pass: inout ReconcilePass, _ served: @Sendable (NodeID) -> Void
+  ) async {
     let row = pass.row
     let asked = plan.askedBytes
     loads.add(asked)
     defer { loads.remove(asked) }
-    let flaws = await withTaskGroup(of: (NodeID, String?).self) { tasks in
+    for target in pass.targets where plan.orders[target] == nil { served(target) }
+    await withTaskGroup(of: (NodeID, Copied).self) { tasks in
       for (node, orders) in plan.orders { tasks.addTask { (node, await copy(orders, of: row, to: node)) } }
-      return await tasks.reduce(into: [(NodeID, String)]()) { flaws, answer in
-        if let why = answer.1 { flaws.append((answer.0, why)) }
+      for await (node, copied) in tasks {
+        served(node)
+        pass.made(copied.made)
+        if let why = copied.failure { pass.flaw(node, why) }
       }
     }
-    for (node, why) in flaws { pass.flaw(node, why) }
   }
 
-  /// Gives why not all of them were made; `nil` when they are all durable on the node.
-  private func copy(_ orders: [CopyOrder], of row: PlacementGroup, to node: NodeID) async -> String? {
+  /// What came of an order.
+  private struct Copied: Sendable {
+    /// Replicas that were made, and not there before.
+    var made = 0
+    /// Why not all of them are durable on the node.
+    var failure: String?
+  }
+
+  /// Counts while the call runs, so that one that fails has its copies counted.
+  private final class Made: Sendable {
+    let count = Mutex(0)
+  }
+
+  private func copy(_ orders: [CopyOrder], of row: PlacementGroup, to node: NodeID) async -> Copied {
+    let made = Made()
+    var copied = Copied()
+    do {
+      let request = try request(orders, of: row, to: node)
+      copied.failure = try await hanging.ask(node, now) {
+        try await watched(patience: Self.copyPatience, clock, "copying to node \(node)") { sign in
+          try await channels.channel(to: node).call(
+            DataNodeMethods.copyChunks, request, options: CallOptions(timeout: Self.copyTimeout)
+          ) { reader in
+            var (durable, why) = (0, String?.none)
+            while let answer = try await reader.next() {
+              sign()
+              note(answer, of: row.id, on: node)
+              if answer.copiedBytes > 0 { made.count.withLock { $0 += 1 } }
+              if answer.reason.isEmpty { durable += 1 } else if why == nil { why = answer.message }
+            }
+            guard why == nil, durable < orders.count else { return why }
+            return "it answered for \(durable) of \(orders.count) chunks"
+          }
+        }
+      }
+    } catch {
+      copied.failure = DFSError(wrapping: error, "copying to node \(node) failed").message
+    }
+    copied.made = made.count.withLock { $0 }
+    return copied
+  }
+
+  private func request(
+    _ orders: [CopyOrder], of row: PlacementGroup, to node: NodeID
+  ) throws -> WireCopyChunksRequest {
     var request = WireCopyChunksRequest()
     request.epoch = WireEpoch(namespace.epoch)
     request.node = node.rawValue
@@ -232,7 +298,9 @@ extension GroupReconciler {
     let sources = Set(orders.flatMap(\.sources)).sorted()
     let places = Dictionary(uniqueKeysWithValues: sources.enumerated().map { ($1, UInt32($0)) })
     request.sources = sources.compactMap { cluster.member($0).map { WireNodeAddress($0.record) } }
-    guard request.sources.count == sources.count else { return "a source is not known any more" }
+    guard request.sources.count == sources.count else {
+      throw DFSError(.notFound, "a source is not known any more")
+    }
     request.chunks = orders.map { order in
       var copy = WireChunkCopy()
       copy.chunk = WireChunkId(order.chunk)
@@ -241,21 +309,7 @@ extension GroupReconciler {
       copy.sources = order.sources.compactMap { places[$0] }
       return copy
     }
-    do {
-      let options = CallOptions(timeout: Self.copyTimeout)
-      return try await channels.channel(to: node).call(DataNodeMethods.copyChunks, request, options: options)
-      {
-        reader in
-        var (durable, why) = (0, String?.none)
-        while let answer = try await reader.next() {
-          note(answer, of: row.id, on: node)
-          if answer.reason.isEmpty { durable += 1 } else if why == nil { why = answer.message }
-        }
-        return why ?? (durable == orders.count ? nil : "it answered for \(durable) of \(orders.count) chunks")
-      }
-    } catch {
-      return DFSError(wrapping: error, "copying to node \(node) failed").message
-    }
+    return request
   }
 
   private func note(_ answer: WireCopyChunksResponse, of group: GroupID, on node: NodeID) {

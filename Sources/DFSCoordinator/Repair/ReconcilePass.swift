@@ -11,7 +11,9 @@ import DFSMetadata
 struct ReconcilePass: Sendable {
   let row: PlacementGroup
   /// Members that are to become full; or the heir alone.
-  let targets: Set<NodeID>
+  private(set) var targets: Set<NodeID>
+  /// Those that it would have as well, if they had not been busy with other groups. They get another pass.
+  private(set) var leftOut: Set<NodeID> = []
   /// The node that is to take over a slot from a member that has everything, and is no member yet.
   let heir: NodeID?
   /// Whose slot that is; `nil` for the only one.
@@ -28,6 +30,10 @@ struct ReconcilePass: Sendable {
   /// Open uploads that sealed some of these.
   private(set) var missedUploads: Set<InodeID> = []
   private(set) var wanted: UInt64 = 0
+  /// Replicas that nodes have looked up on their disks for it.
+  private(set) var looks = 0
+  /// Replicas that it had made.
+  private(set) var copied = 0
   /// Who could not be asked on some page.
   private(set) var unheard = Unheard()
 
@@ -71,8 +77,10 @@ struct ReconcilePass: Sendable {
 
   /// Another one from the beginning.
   func again(since revision: Revision) -> ReconcilePass {
-    ReconcilePass(
+    var pass = ReconcilePass(
       row: row, targets: targets, heir: heir, replacing: predecessor, since: revision, missedBefore: missed)
+    (pass.leftOut, pass.looks, pass.copied) = (leftOut, looks, copied)
+    return pass
   }
 
   /// Whose inventories it takes.
@@ -93,11 +101,40 @@ struct ReconcilePass: Sendable {
       })
   }
 
-  /// Whether it goes on where `fresh` is what would begin now.
-  func stands(for fresh: ReconcilePass) -> Bool {
-    row.epoch == fresh.row.epoch && targets == fresh.targets && heir == fresh.heir
-      && predecessor == fresh.predecessor
+  /// What is the same as long as a pass may go on, and what another one would begin with.
+  struct Basis: Sendable, Hashable {
+    var epoch: GroupEpoch
+    var targets: Set<NodeID>
+    var heir: NodeID?
+    var predecessor: NodeID?
   }
+
+  var basis: Basis {
+    Basis(epoch: row.epoch, targets: targets.union(leftOut), heir: heir, predecessor: predecessor)
+  }
+
+  /// It, where `fresh` is what would begin now, without targets that are none any more; `nil` when it has to
+  /// begin anew, for the group is another one or has another target.
+  func continued(as fresh: ReconcilePass) -> ReconcilePass? {
+    guard row.epoch == fresh.row.epoch, heir == fresh.heir, predecessor == fresh.predecessor,
+      fresh.targets.isSubset(of: targets.union(leftOut))
+    else { return nil }
+    var pass = self
+    pass.targets.formIntersection(fresh.targets)
+    return pass.targets.isEmpty ? nil : pass
+  }
+
+  /// From now on it works for the other targets only, if there are any. It may at any page: what it has found
+  /// out for them holds.
+  mutating func leaveOut(_ busy: Set<NodeID>) {
+    let rest = targets.subtracting(busy)
+    guard !rest.isEmpty else { return }
+    leftOut.formUnion(targets.intersection(busy))
+    targets = rest
+  }
+
+  mutating func looked(at replicas: Int) { looks += replicas }
+  mutating func made(_ replicas: Int) { copied += replicas }
 
   mutating func flaw(_ node: NodeID, _ why: String) { if flaws[node] == nil { flaws[node] = why } }
 
@@ -154,6 +191,15 @@ struct ReconcilePass: Sendable {
     let able = targets.filter { flaws[$0] == nil }
     guard !able.isEmpty else { return .wait(flaws) }
     return .promote(able.sorted(), lost: missed.sorted())
+  }
+
+  /// What kept the pass, which is at its end, from making all its targets full.
+  func obstacle(_ membership: Membership) -> RepairQueue.Obstacle {
+    let absent = unheard.silent.filter { membership[$0]?.isInContact != true }
+    let isAbsenceAlone =
+      !absent.isEmpty && absent == unheard.silent && missed.isEmpty && targets.allSatisfy { flaws[$0] == nil }
+    return RepairQueue.Obstacle(
+      absent: absent, isAbsenceAlone: isAbsenceAlone, basis: basis, looks: looks, copied: copied)
   }
 
   private func waiting(_ why: String) -> Verdict {

@@ -2,8 +2,12 @@ import DFSCore
 import DFSMetadata
 
 /// Which group is repaired next: the one with the fewest full members in contact; a bounded number at a time,
-/// in all and for each node that gets copies. Groups that failed wait, longer each time. A value with
-/// injected time.
+/// in all and for each node that gets copies. Groups that failed wait, longer each time, and the longer the
+/// more their passes cost; those that only lack an answer of absent nodes wait for these. A value with injected
+/// time.
+///
+/// One slow node does not hold back the others: groups are begun for those that have room, and without those
+/// that have far too many already.
 struct RepairQueue: Sendable {
   typealias Instant = ContinuousClock.Instant
 
@@ -11,9 +15,32 @@ struct RepairQueue: Sendable {
     var groups = 16
     var mostGroups = 64
     var groupsPerTarget = 3
+    /// A node that is a target of so many gets no others, also not together with a node that has room.
+    var mostPerTarget = 6
     var firstRetry = Duration.seconds(1)
     /// Two nodes that can not reach each other are not seen to be back: nothing but the time limits this.
     var longestRetry = Duration.seconds(15)
+    /// The same for passes that have listed much for nothing.
+    var longestCostlyRetry = Duration.seconds(600)
+    /// What a node spends on one listed chunk, twenty times: all passes that come to nothing are to take a
+    /// twentieth of its disk's time at most.
+    var perLook = Duration.milliseconds(100)
+    /// For groups that wait for absent nodes. A member that misses more meanwhile is not seen here.
+    var longestAbsence = Duration.seconds(3600)
+  }
+
+  /// Why a pass could not end, and what it did: this says when another one may do better.
+  struct Obstacle: Sendable, Hashable {
+    /// Nodes out of contact, and not out, that were not heard.
+    var absent: Set<NodeID> = []
+    /// Nothing else was in the way: until one of them is back or out, another pass does nothing.
+    var isAbsenceAlone = false
+    /// The group as it was; `nil` where nobody got as far as to look.
+    var basis: ReconcilePass.Basis?
+    /// Replicas that nodes have looked up on their disks.
+    var looks = 0
+    /// Replicas that were made.
+    var copied = 0
   }
 
   struct Entry: Sendable, Hashable {
@@ -21,14 +48,19 @@ struct RepairQueue: Sendable {
     /// Full members in contact.
     var copies: Int
     var targets: Set<NodeID>
+    /// Targets that have no room for another group: this page is without them.
+    var leftOut: Set<NodeID> = []
   }
 
   private struct Retry: Sendable {
     var failures: Int
     var at: Instant
-    /// A node that came or went may change the outcome, so then it is tried again after this.
+    /// When the group is another one, or a node that it waits for is back or out, it is tried again after this.
     var soonest: Instant
+    /// Any node that came or went may change the outcome where it is not known what is waited for: after this.
+    var soonestForOthers: Instant
     var membership: UInt64
+    var obstacle: Obstacle
   }
 
   var limits: Limits
@@ -64,11 +96,11 @@ struct RepairQueue: Sendable {
       countedAt = membership.version
     }
     waiting = groups.compactMap { id in
-      guard let row = table[id], running[id] == nil, isDue(id, membership, now: now) else { return nil }
-      let targets = ReconcilePass(
-        row: row, membership, heir: heirs[id], replacing: predecessors[id], since: .zero
-      ).targets
-      guard !targets.isEmpty else { return nil }
+      guard let row = table[id], running[id] == nil else { return nil }
+      let pass = ReconcilePass(
+        row: row, membership, heir: heirs[id], replacing: predecessors[id], since: .zero)
+      let targets = pass.targets
+      guard !targets.isEmpty, isDue(id, pass, membership, now: now) else { return nil }
       let copies = row.slots.count { slot in
         slot.state == .full && slot.node.flatMap { membership[$0] }?.isInContact == true
       }
@@ -79,9 +111,19 @@ struct RepairQueue: Sendable {
   /// Groups on their last reachable copy come first. Those that have none can only look for one elsewhere.
   private static func urgency(_ entry: Entry) -> Int { entry.copies == 0 ? Int.max : entry.copies }
 
-  private func isDue(_ group: GroupID, _ membership: Membership, now: Instant) -> Bool {
+  private func isDue(
+    _ group: GroupID, _ pass: ReconcilePass, _ membership: Membership, now: Instant
+  ) -> Bool {
     guard let retry = retries[group] else { return true }
-    return now >= retry.at || retry.membership != membership.version && now >= retry.soonest
+    if now >= retry.at { return true }
+    guard now >= retry.soonest else { return false }
+    let obstacle = retry.obstacle
+    if let basis = obstacle.basis, basis != pass.basis { return true }
+    if obstacle.absent.contains(where: { membership[$0].map { $0.isInContact || $0.isGone } ?? true }) {
+      return true
+    }
+    return !obstacle.isAbsenceAlone && retry.membership != membership.version
+      && now >= retry.soonestForOthers
   }
 
   /// Claims the next group; `nil` when none may run now.
@@ -92,10 +134,24 @@ struct RepairQueue: Sendable {
         entry.targets.contains { busy[$0, default: 0] < limits.groupsPerTarget }
       })
     else { return nil }
-    let entry = waiting.remove(at: place)
-    running[entry.group] = entry.targets
-    for target in entry.targets { busy[target, default: 0] += 1 }
+    var entry = waiting.remove(at: place)
+    entry.leftOut = entry.targets.filter { busy[$0, default: 0] >= limits.mostPerTarget }
+    let targets = entry.targets.subtracting(entry.leftOut)
+    running[entry.group] = targets
+    for target in targets { busy[target, default: 0] += 1 }
     return entry
+  }
+
+  /// A target of a claimed group has got what this page has for it: it has room again, while others of the
+  /// group are waited for.
+  mutating func served(_ target: NodeID, of group: GroupID) {
+    guard running[group]?.remove(target) != nil else { return }
+    release(target)
+  }
+
+  private mutating func release(_ target: NodeID) {
+    busy[target, default: 1] -= 1
+    if busy[target] == 0 { busy[target] = nil }
   }
 
   enum End: Sendable, Hashable {
@@ -104,28 +160,40 @@ struct RepairQueue: Sendable {
     /// Nothing is left to do.
     case finished
     /// Nothing can be done now.
-    case failed
+    case failed(Obstacle)
   }
 
   /// Gives a claimed group back.
   mutating func end(_ entry: Entry, _ end: End, membership: UInt64, now: Instant) {
-    for target in running.removeValue(forKey: entry.group) ?? [] {
-      busy[target, default: 1] -= 1
-      if busy[target] == 0 { busy[target] = nil }
-    }
+    for target in running.removeValue(forKey: entry.group) ?? [] { release(target) }
     switch end {
     case .goesOn:
-      retries[entry.group] = nil
+      // A pass that has come to nothing before may do so again: its failures are kept.
+      retries[entry.group]?.at = now
       let place = waiting.firstIndex { Self.urgency($0) > Self.urgency(entry) } ?? waiting.endIndex
       waiting.insert(entry, at: place)
     case .finished:
       retries[entry.group] = nil
-    case .failed:
-      let failures = (retries[entry.group]?.failures ?? 0) + 1
-      let pause = min(limits.longestRetry, limits.firstRetry * (1 << min(failures - 1, 10)))
-      let soonest = now + (failures <= 2 ? .zero : min(pause, .seconds(5)))
-      retries[entry.group] = Retry(
-        failures: failures, at: now + pause, soonest: soonest, membership: membership)
+    case .failed(let obstacle):
+      retries[entry.group] = retry(after: obstacle, of: entry.group, membership: membership, now: now)
     }
+  }
+
+  private func retry(
+    after obstacle: Obstacle, of group: GroupID, membership: UInt64, now: Instant
+  ) -> Retry {
+    let failures = obstacle.copied > 0 ? 1 : (retries[group]?.failures ?? 0) + 1
+    var cost = Duration.zero
+    if obstacle.looks > 0 {
+      let others = retries.reduce(0) { $1.key == group ? $0 : $0 + $1.value.obstacle.looks }
+      cost = min(limits.perLook * (others + obstacle.looks) / max(1, contacts), limits.longestCostlyRetry)
+    }
+    let longest = obstacle.isAbsenceAlone ? limits.longestAbsence : max(limits.longestRetry, cost)
+    let pause =
+      obstacle.isAbsenceAlone ? longest : min(longest, limits.firstRetry * (1 << min(failures - 1, 12)))
+    func soonest(_ wait: Duration) -> Instant { now + (failures <= 2 ? .zero : min(pause, wait)) }
+    return Retry(
+      failures: failures, at: now + pause, soonest: soonest(.seconds(5)),
+      soonestForOthers: soonest(max(.seconds(5), cost)), membership: membership, obstacle: obstacle)
   }
 }

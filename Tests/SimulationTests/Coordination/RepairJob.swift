@@ -10,8 +10,10 @@ extension CoordinatorProcess {
 
   func repairGroups() {
     guard isRunning, world.scenario.planted.isRepairing else { return }
-    let (table, membership, heirs) = cluster.withState { ($0.table, $0.membership, $0.heirs) }
-    healing.queue.fill(table, membership, heirs: heirs, now: world.instant)
+    let (table, membership, heirs, predecessors) = cluster.withState {
+      ($0.table, $0.membership, $0.heirs, $0.predecessors)
+    }
+    healing.queue.fill(table, membership, heirs: heirs, predecessors: predecessors, now: world.instant)
     healing.passes = healing.passes.filter { table.unfinished.contains($0.key) || heirs[$0.key] != nil }
     startRepairs()
   }
@@ -23,8 +25,8 @@ extension CoordinatorProcess {
 
   /// One page of one group.
   private func work(on entry: RepairQueue.Entry) {
-    let (row, membership, heir) = cluster.withState {
-      ($0.table[entry.group], $0.membership, $0.heirs[entry.group])
+    let (row, membership, heir, predecessor) = cluster.withState {
+      ($0.table[entry.group], $0.membership, $0.heirs[entry.group], $0.predecessors[entry.group])
     }
     func end(_ pass: ReconcilePass?, _ end: RepairQueue.End) {
       guard isRunning else { return }
@@ -34,18 +36,20 @@ extension CoordinatorProcess {
       world.schedule(after: .milliseconds(1)) { [self] in startRepairs() }
     }
     guard let row else { return end(nil, .finished) }
-    var pass = ReconcilePass(row: row, membership, heir: heir, since: namespace.revision)
+    var pass = ReconcilePass(
+      row: row, membership, heir: heir, replacing: predecessor, since: namespace.revision)
     guard !pass.targets.isEmpty else { return end(nil, .finished) }
-    if let known = healing.passes[entry.group], known.stands(for: pass) { pass = known }
+    if let known = healing.passes[entry.group]?.continued(as: pass) { pass = known }
+    pass.leaveOut(entry.leftOut)
     takePage(of: pass, membership) { [self] taken, hasMore in
-      guard let taken else { return end(nil, .failed) }
+      guard let taken else { return end(nil, .failed(.init())) }
       if hasMore { return end(taken, .goesOn) }
       do {
         let (next, outcome) = try finish(taken)
         end(next, outcome)
       } catch {
         world.note("c\(number) can not finish group \(row.id): \(error)")
-        end(nil, .failed)
+        end(nil, .failed(.init()))
       }
     }
   }
@@ -92,23 +96,16 @@ extension CoordinatorProcess {
   ) {
     var pass = pass
     guard let plan = plan(pass, inventories, asked) else { return then(nil, false) }
+    pass.looked(at: inventories.reduce(0) { $0 + $1.replicas.count })
     guard !plan.unsourced.isEmpty else {
-      return carryOut(plan, pass) { [self] flaws in
-        for (node, why) in flaws { pass.flaw(node, why) }
-        pass.took(plan, unheard: unheard)
-        if isRunning { then(pass, plan.end != nil) }
-      }
+      return carryOut(plan, pass, unheard, then: then)
     }
     askFormerHolders(of: pass) { [self] others, silent in
       guard isRunning else { return }
       guard let plan = self.plan(pass, inventories + others, asked) else { return then(nil, false) }
       var unheard = unheard
       if !plan.unsourced.isEmpty { unheard.silent.formUnion(silent) }
-      carryOut(plan, pass) { [self] flaws in
-        for (node, why) in flaws { pass.flaw(node, why) }
-        pass.took(plan, unheard: unheard)
-        if isRunning { then(pass, plan.end != nil) }
-      }
+      carryOut(plan, pass, unheard, then: then)
     }
   }
 
@@ -138,7 +135,7 @@ extension CoordinatorProcess {
     case .wait(let reasons):
       let why = reasons.sorted { $0.key < $1.key }.map { "\($0.key): \($0.value)" }
       world.note("c\(number) can not repair group \(pass.row.id) now: \(why.joined(separator: "; "))")
-      return (nil, .failed)
+      return (nil, .failed(pass.obstacle(cluster.withState { $0.membership })))
     case .lookAgain: return (again, .goesOn)
     case .promote(let nodes, let lost):
       do {
@@ -151,7 +148,8 @@ extension CoordinatorProcess {
       cluster.withState { $0.repair.lost(lost, of: pass.row.id) }
       world.tally.add("members made full", nodes.count)
       if !lost.isEmpty { world.note("c\(number): chunks of group \(pass.row.id) are lost: \(lost)") }
-      return (nil, nodes.count == pass.targets.count ? .finished : .failed)
+      guard nodes.count < pass.targets.count else { return (nil, .finished) }
+      return (nil, .failed(pass.obstacle(cluster.withState { $0.membership })))
     }
   }
 
@@ -204,24 +202,45 @@ extension CoordinatorProcess {
     }
   }
 
-  /// All nodes at once. Gives why a node could not make all of its copies.
+  /// All nodes at once.
   private func carryOut(
-    _ plan: ReconcilePage.Plan, _ pass: ReconcilePass, then: @escaping ([(NodeID, String)]) -> Void
+    _ plan: ReconcilePage.Plan, _ pass: ReconcilePass, _ unheard: ReconcilePass.Unheard,
+    then: @escaping (ReconcilePass?, _ hasMore: Bool) -> Void
   ) {
     let asked = plan.askedBytes
     for (node, bytes) in asked { healing.loads[node, default: 0] += bytes }
-    gather(plan.orders.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }) { order, done in
-      copy(order.1, of: pass.row, to: order.0) { why in done((order.0, why)) }
-    } then: { [self] (answers: [(NodeID, String?)]) in
+    for target in pass.targets where plan.orders[target] == nil {
+      healing.queue.served(target, of: pass.row.id)
+    }
+    gather(plan.orders.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }) { [self] order, done in
+      copy(order.1, of: pass.row, to: order.0) { [self] report in
+        if isRunning { healing.queue.served(order.0, of: pass.row.id) }
+        done((order.0, order.1.count, report))
+      }
+    } then: { [self] (answers: [(NodeID, Int, Result<CopyReport, DFSError>)]) in
       for (node, bytes) in asked { healing.loads[node, default: bytes] -= bytes }
-      then(answers.compactMap { answer in answer.1.map { (answer.0, $0) } })
+      guard isRunning else { return }
+      var pass = pass
+      for (node, wanted, answer) in answers {
+        switch answer {
+        case .success(let report):
+          pass.made(wanted - report.failures)
+          if report.failures > 0 { pass.flaw(node, "\(report.failures) of \(wanted) chunks were not copied") }
+        case .failure(let error): pass.flaw(node, error.message)
+        }
+      }
+      pass.took(plan, unheard: unheard)
+      then(pass, plan.end != nil)
     }
   }
 
   private func copy(
-    _ orders: [CopyOrder], of row: PlacementGroup, to node: NodeID, then: @escaping (String?) -> Void
+    _ orders: [CopyOrder], of row: PlacementGroup, to node: NodeID,
+    then: @escaping (Result<CopyReport, DFSError>) -> Void
   ) {
-    guard let machine = world.machine(of: cluster.member(node)?.record) else { return then("no address") }
+    guard let machine = world.machine(of: cluster.member(node)?.record) else {
+      return then(.failure(DFSError(.unavailable, "no address of node \(node) is known")))
+    }
     let sources = Dictionary(
       Set(orders.flatMap(\.sources)).sorted().compactMap { source in
         world.machine(of: cluster.member(source)?.record).map { (source, $0.number) }
@@ -237,12 +256,8 @@ extension CoordinatorProcess {
       world.copy(orders[...], of: row, to: process, sources, epoch, failures: 0, bad: [], answer)
     } then: { [self] (result: Result<CopyReport, DFSError>) in
       guard isRunning else { return }
-      switch result {
-      case .success(let report):
-        for bad in report.bad { reported(bad.chunk, row.id, bad.node) }
-        then(report.failures == 0 ? nil : "\(report.failures) of \(orders.count) chunks were not copied")
-      case .failure(let error): then(error.message)
-      }
+      for bad in (try? result.get())?.bad ?? [] { reported(bad.chunk, row.id, bad.node) }
+      then(result)
     }
   }
 }
