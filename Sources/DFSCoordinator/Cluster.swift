@@ -25,7 +25,6 @@ package final class Cluster: Sendable {
     package var earlyPurges = EarlyPurges()
     /// What was worked out of the above and holds while the stamp is the same.
     fileprivate var summary: (stamp: Stamp, value: GroupSummary)?
-    fileprivate var drained: (stamp: Stamp, value: Bool)?
     fileprivate var allocators:
       [UInt8: (stamp: Stamp, madeAt: ContinuousClock.Instant, value: ChunkAllocator)] = [:]
   }
@@ -106,18 +105,13 @@ extension Cluster.State {
     Cluster.Stamp(table: table.version, membership: membership.version)
   }
 
-  /// A node that drains has given all its slots away, and nobody has anything to catch up with. Every step of
-  /// the sweep asks, so it is found out once after a change.
+  /// A node that drains has given all its slots away, and nobody has anything to catch up with. Looks at every
+  /// node.
   package var hasDrainedNode: Bool {
-    mutating get {
-      guard table.unfinished.isEmpty else { return false }
-      if let drained, drained.stamp == stamp { return drained.value }
-      let value = membership.members.values.contains {
+    table.unfinished.isEmpty
+      && membership.members.values.contains {
         $0.record.state == .draining && table.slotCount(of: $0.id) == 0
       }
-      drained = (stamp, value)
-      return value
-    }
   }
 
   /// Made again after a change, and after a second, for the free space of the nodes changes all the time.

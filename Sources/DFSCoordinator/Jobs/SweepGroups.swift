@@ -59,7 +59,8 @@ package struct SweepGroups: Job {
   package func beginPass() { walk.state.withLock { $0.hurry() } }
 
   package func step() async throws -> Pace {
-    let isAwaited = cluster.withState { $0.hasDrainedNode }
+    // A node that is drained can be removed after the first check.
+    let isAwaited = walk.state.withLock { $0.canHurryFirst } && cluster.withState { $0.hasDrainedNode }
     let next = told { walk in
       if isAwaited { walk.hurryFirst() }
       return walk.next(now: now()) { cluster.withState { $0.table.groups.keys.sorted() } }

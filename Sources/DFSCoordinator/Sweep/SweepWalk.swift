@@ -86,7 +86,8 @@ package struct SweepWalk: Sendable {
   package mutating func hurry() { isWanted = true }
 
   /// Hurries the first check, unless one is under way without pauses or has ended.
-  package mutating func hurryFirst() { if last == nil, pass?.isHurried != true { hurry() } }
+  package mutating func hurryFirst() { if canHurryFirst { hurry() } }
+  package var canHurryFirst: Bool { last == nil && pass?.isHurried != true }
 
   /// What to do now. `groups` gives all groups in order of id; it is asked at the beginning of a pass only.
   package mutating func next(now: Instant, groups: () -> [GroupID]) -> Next {

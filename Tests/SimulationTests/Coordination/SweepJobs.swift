@@ -17,7 +17,7 @@ extension CoordinatorProcess {
   func sweepGroups() {
     guard isRunning, !healing.isSweeping else { return }
     var walk = healing.sweep
-    if cluster.withState({ $0.hasDrainedNode }) { walk.hurryFirst() }
+    if walk.canHurryFirst, cluster.withState({ $0.hasDrainedNode }) { walk.hurryFirst() }
     let next = walk.next(now: world.instant) { cluster.withState { $0.table.groups.keys.sorted() } }
     healing.sweep = walk
     guard case .window(let visit) = next else { return }
