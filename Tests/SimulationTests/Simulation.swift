@@ -7,8 +7,8 @@ import Testing
 /// Runs one world from its beginning to its rest, and says how a failing one is run again.
 ///
 /// What decides in it is the product's own: namespace, rounds and ledgers, membership with its brake and
-/// probations, planner, allocator, heirs, receipts, upload leases, reconciliation and the repair queue, sweep,
-/// strays, reaping, pins and the pressure on the trash; at the datanode the fence, group epochs and the lease,
+/// probations, planner, allocator, heirs, leveller, receipts, upload leases, reconciliation and the repair queue,
+/// sweep, strays, reaping, pins and the pressure on the trash; at the datanode the fence, group epochs and the lease,
 /// and in some worlds the whole `LocalChunkStore` over a file system that loses what was not synced.
 /// What waits in the product (streams, calls, jobs) is written here again as events, as thinly as can be.
 ///
@@ -48,6 +48,7 @@ struct Simulation {
         world.scrubAll()
         world.leader?.hurrySweeps()
       }
+      world.endLevelling()
       world.run(until: world.now + world.scenario.rest / 2)
     }
     if world.violations.isEmpty, world.scenario.heals { world.checkAtRest() }

@@ -17,7 +17,7 @@ struct SmallWorldTests {
     guard Seeds.areUsual else { return }
     for what in [
       "deletions purged early", "real stores opened", "files flipped", "files truncated",
-      "power cuts in a store", "nodes removed", "restores",
+      "power cuts in a store", "nodes removed", "restores", "slots moved",
     ] { #expect(tally[what] > 0, "\(what): none in all worlds") }
   }
 

@@ -107,7 +107,9 @@ extension CoordinatorProcess {
     if policy.replicas == 1 {
       let (table, before) = cluster.withState { ($0.table, $0.heirs) }
       let heirs = planner.heirs(table, before: before, using: &world.random)
-      cluster.withState { $0.heirs = heirs }
+      cluster.withState { state in
+        state.heirs = state.heirs.filter { state.predecessors[$0.key] != nil }.merging(heirs) { $1 }
+      }
     }
     if !changes.isEmpty { world.note("c\(number) planned \(changes.count) groups") }
   }

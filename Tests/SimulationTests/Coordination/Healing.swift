@@ -11,6 +11,8 @@ struct HealingState {
   let reports = ReplicaReports()
   var sweep: SweepWalk
   var strays: StrayWalk
+  /// A storm has no quiet minute: a few seconds are enough.
+  var leveller = Leveller(calm: .seconds(10))
   var isSweeping = false
   var isSearching = false
 
@@ -24,9 +26,25 @@ extension CoordinatorProcess {
   func startHealing() {
     let isDense = world.scenario.pace == .dense
     if isDense { every(.seconds(1)) { $0.repairGroups() } }
+    every(isDense ? .seconds(2) : .hours(6)) { $0.levelSlots() }
     every(isDense ? .seconds(1) : .minutes(5)) { $0.verifyReports() }
     every(isDense ? .seconds(1) : .minutes(30)) { $0.sweepGroups() }
     every(isDense ? .seconds(1) : .days(3)) { $0.sweepStrays() }
+  }
+
+  // MARK: level_slots
+
+  func levelSlots() {
+    guard isRunning, world.isLevelling else { return }
+    let before = healing.leveller.moved
+    let moves = healing.leveller.moves(
+      cluster.withState { Leveller.View($0) }, isHeld: namespace.isHeld, rules: configuration.placement,
+      now: world.instant, using: &world.random)
+    world.tally.add("slots moved", Int(healing.leveller.moved - before))
+    cluster.withState { $0.move(moves) }
+    guard !moves.isEmpty, world.scenario.pace == .sparse else { return }
+    world.decided()
+    world.schedule(after: .minutes(1)) { [self] in levelSlots() }
   }
 
   // MARK: What is found out
@@ -74,6 +92,14 @@ extension CoordinatorProcess {
         }
       }
     }
+  }
+}
+
+extension World {
+  /// What is handed over is finished, and nothing else moves.
+  func endLevelling() {
+    isLevelling = false
+    leader?.cluster.withState { $0.move([:]) }
   }
 }
 

@@ -24,6 +24,8 @@ final class World {
   var tally = Tally()
   /// Faults go on until this is false: then everything is mended and the cluster must come to rest.
   var isStormy = true
+  /// Slots of full groups may move: whoever wants to see the cluster at rest ends that.
+  var isLevelling = true
   private(set) var now = Moment.start
   private(set) var violations: [Violation] = []
   private var invariants: [any Invariant]
