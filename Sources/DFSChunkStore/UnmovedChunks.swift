@@ -2,8 +2,11 @@ import DFSCore
 import Synchronization
 
 /// Bad chunks that could not be moved aside, as on a disk that is full or read-only: they are where good ones
-/// would be, and must not be taken for such. Known until they verify, are moved after all, or go; a start
-/// forgets them, and the scrub finds them again. At most as many as the store has chunks.
+/// would be, and must not be taken for such. Known until they verify, are moved after all, or go. At most as many as the
+/// store has chunks.
+///
+/// A start forgets them, for on such a disk nothing can be noted. The coordinator, which was told of them, has them
+/// read again before it counts them (see its `ReplicaReports`); the scrub finds those that it does not know any more.
 final class UnmovedChunks: Sendable {
   private let places = Mutex(Set<ChunkPlace>())
 

@@ -379,11 +379,11 @@ extension CoordinatorScene {
       #expect(reports.add([bad]) == [bad])
 
       #expect(reports.confirm(bad))
-      reports.forget(group, on: [nodes[0].id], lost: [])
-      reports.forget(GroupID(rawValue: group.rawValue + 1), on: [nodes[1].id], lost: [])
-      reports.forget(group, on: [nodes[1].id], lost: chunks)
+      reports.forget(group, on: [nodes[0].id], lost: [], of: reports.findings)
+      reports.forget(GroupID(rawValue: group.rawValue + 1), on: [nodes[1].id], lost: [], of: reports.findings)
+      reports.forget(group, on: [nodes[1].id], lost: chunks, of: reports.findings)
       #expect(reports.add([bad]).isEmpty, "another member, another group, a chunk that nobody has")
-      reports.forget(group, on: [nodes[1].id], lost: [])
+      reports.forget(group, on: [nodes[1].id], lost: [], of: reports.findings)
       #expect(reports.add([bad]) == [bad])
     }
   }

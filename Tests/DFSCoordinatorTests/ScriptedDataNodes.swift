@@ -34,6 +34,10 @@ final class ScriptedDataNodes: Sendable {
     var lists = 0
     var refusing: Set<UInt64> = []
     var corrupt: Set<ChunkID> = []
+    /// Bad copies that are listed as good ones until somebody has them read.
+    var rotten: [UInt64: Set<ChunkID>] = [:]
+    /// Reading takes for ever.
+    var isStuck = false
     var looks = 0
     var replicas: [Place: [ChunkID: Replica]] = [:]
     var epochs: [Place: UInt64] = [:]
@@ -50,6 +54,10 @@ final class ScriptedDataNodes: Sendable {
   var lists: Int { state.withLockedValue { $0.lists } }
   func refuse(_ nodes: Set<UInt64>) { state.withLockedValue { $0.refusing = nodes } }
   func spoil(_ chunk: ChunkID) { state.withLockedValue { _ = $0.corrupt.insert(chunk) } }
+  func rot(_ chunk: ChunkID, on node: UInt64) {
+    state.withLockedValue { _ = $0.rotten[node, default: []].insert(chunk) }
+  }
+  func stick(_ isStuck: Bool) { state.withLockedValue { $0.isStuck = isStuck } }
   func beforeCopies(_ body: @escaping @Sendable () async throws -> Void) {
     state.withLockedValue { $0.beforeCopies = body }
   }
@@ -114,12 +122,14 @@ final class ScriptedDataNodes: Sendable {
       try state.withLockedValue { state in
         state.looks += 1
         let chunk = ChunkID(request.chunk)
+        guard !state.isStuck else { throw DFSError(.deadlineExceeded, "stuck as asked") }
         if state.corrupt.contains(chunk) { throw DFSError(.corrupt, "spoilt as asked") }
         // The request names no node: the lowest that has the chunk stands for all.
         let places = state.replicas.filter { $0.key.group == request.group && $0.value[chunk] != nil }
-        guard let replica = places.min(by: { $0.key.node < $1.key.node })?.value[chunk] else {
-          throw DFSError(.notFound, "nobody has it")
-        }
+        guard let (place, replicas) = places.min(by: { $0.key.node < $1.key.node }),
+          let replica = replicas[chunk]
+        else { throw DFSError(.notFound, "nobody has it") }
+        guard !state.moveAside(chunk, at: place) else { throw DFSError(.corrupt, "rotten as asked") }
         return .with {
           $0.length = replica.length
           $0.root = replica.root.wire
@@ -133,7 +143,11 @@ final class ScriptedDataNodes: Sendable {
       try state.withLockedValue { state in
         try state.obey(Place(node: request.node, group: request.group), at: request.groupEpoch)
         state.lists += 1
-        let all = state.replicas[Place(node: request.node, group: request.group)] ?? [:]
+        let place = Place(node: request.node, group: request.group)
+        if request.verify {
+          for chunk in (state.replicas[place] ?? [:]).keys { _ = state.moveAside(chunk, at: place) }
+        }
+        let all = state.replicas[place] ?? [:]
         let rest = all.filter { !request.hasAfter || $0.key > ChunkID(request.after) }.sorted {
           $0.key < $1.key
         }
@@ -183,6 +197,13 @@ extension ScriptedDataNodes.State {
     guard !refusing.contains(place.node) else { throw DFSError(.unavailable, "refused as asked") }
     guard epoch >= epochs[place, default: 0] else { throw DFSError(.stale, "an older epoch") }
     epochs[place] = epoch
+  }
+
+  /// True when the copy there was rotten.
+  fileprivate mutating func moveAside(_ chunk: ChunkID, at place: ScriptedDataNodes.Place) -> Bool {
+    guard rotten[place.node]?.remove(chunk) != nil else { return false }
+    replicas[place]?[chunk] = nil
+    return true
   }
 
   fileprivate mutating func copy(

@@ -47,18 +47,12 @@ package struct VerifyReports: Job {
   }
 
   private func verify(_ report: ReplicaReport) async {
-    var request = WireStatChunkRequest()
-    request.chunk = WireChunkId(report.chunk)
-    request.group = report.group.rawValue
-    request.verify = true
     var facts: Logger.Metadata = [
       "chunk": "\(report.chunk)", "group": "\(report.group)", "node": "\(report.node)",
       "fault": "\(report.fault)",
     ]
     do {
-      let channel = try channels.channel(to: report.node)
-      let found = try await channel.call(
-        DataNodeMethods.statChunk, request, options: CallOptions(timeout: .seconds(20)))
+      let found = try await channels.verified(report.chunk, of: report.group, on: report.node)
       guard try await reference(of: report.chunk)?.isOf(found) != false else {
         throw DFSError(
           .corrupt, "node \(report.node) has another content under the id of chunk \(report.chunk)",

@@ -104,3 +104,16 @@ package struct NodeInventories: Sendable {
     DFSError(.unavailable, "the inventory of node \(node) \(why): it is not what a datanode answers")
   }
 }
+
+extension NodeChannels {
+  /// What the node has of the chunk, after it has read every byte of it. Throws `.corrupt` and `.notFound`; the node
+  /// has moved a bad one aside then, where it can.
+  func verified(_ chunk: ChunkID, of group: GroupID, on node: NodeID) async throws -> WireStatChunkResponse {
+    var request = WireStatChunkRequest()
+    request.chunk = WireChunkId(chunk)
+    request.group = group.rawValue
+    request.verify = true
+    return try await channel(to: node).call(
+      DataNodeMethods.statChunk, request, options: CallOptions(timeout: .seconds(20)))
+  }
+}

@@ -41,19 +41,50 @@ extension ReplicaReport {
   }
 }
 
-/// Reports of bad replicas: those that wait to be verified, and those that were found true. Both are bounded;
-/// a report that finds no room is dropped, for a reader that meets the replica again reports it again.
+/// Reports of bad replicas: those that wait to be verified, and those that were found true.
+///
+/// A replica that was found bad stays known until its node has proved that what it lists is sound, or lists it no
+/// more: a node that could not move it aside forgets that with its next start. Both are bounded. A report that finds
+/// no room is dropped, for a reader that meets the replica again reports it again. Of what was found true, the
+/// oldest makes room, and everything that its node has of the group is in doubt from then on.
 package final class ReplicaReports: Sendable {
   package static let mostWaiting = 10_000
   package static let mostRemembered = 10_000
+
+  /// What a node may list of a group though it is bad.
+  package enum Doubt: Sendable, Hashable {
+    case chunks(Set<ChunkID>)
+    case everything
+  }
 
   private struct Replica: Hashable {
     var chunk: ChunkID
     var node: NodeID
   }
+  private struct Place: Hashable {
+    var group: GroupID
+    var node: NodeID
+  }
+  private struct Finding {
+    var group: GroupID
+    var number: UInt64
+  }
   private struct State {
     var waiting: OrderedDictionary<Replica, ReplicaReport> = [:]
-    var confirmed: OrderedDictionary<Replica, GroupID> = [:]
+    var confirmed: OrderedDictionary<Replica, Finding> = [:]
+    /// The same by place.
+    var chunks: [Place: Set<ChunkID>] = [:]
+    /// Where some were forgotten for want of room.
+    var doubted: Set<Place> = []
+    var findings: UInt64 = 0
+
+    mutating func remove(_ replica: Replica) -> Place? {
+      guard let finding = confirmed.removeValue(forKey: replica) else { return nil }
+      let place = Place(group: finding.group, node: replica.node)
+      chunks[place]?.remove(replica.chunk)
+      if chunks[place]?.isEmpty == true { chunks[place] = nil }
+      return place
+    }
   }
   private let state = Mutex(State())
 
@@ -91,24 +122,47 @@ package final class ReplicaReports: Sendable {
     state.withLock { state in
       let replica = Replica(chunk: report.chunk, node: report.node)
       state.waiting.removeValue(forKey: replica)
-      guard state.confirmed.updateValue(report.group, forKey: replica) == nil else { return false }
-      if state.confirmed.count > Self.mostRemembered { state.confirmed.removeFirst() }
+      guard state.confirmed[replica] == nil else { return false }
+      state.findings += 1
+      state.confirmed[replica] = Finding(group: report.group, number: state.findings)
+      state.chunks[Place(group: report.group, node: report.node), default: []].insert(report.chunk)
+      if state.confirmed.count > Self.mostRemembered, let oldest = state.confirmed.keys.first,
+        let place = state.remove(oldest)
+      {
+        state.doubted.insert(place)
+      }
       return true
     }
   }
 
-  /// The replica was made anew: the next report of it is news.
-  package func forget(_ chunk: ChunkID, on node: NodeID) {
-    state.withLock { _ = $0.confirmed.removeValue(forKey: Replica(chunk: chunk, node: node)) }
+  /// How many were found true so far: see `forget`.
+  package var findings: UInt64 { state.withLock { $0.findings } }
+
+  /// What the node may list of the group only after it has read it again.
+  package func doubt(of group: GroupID, on node: NodeID) -> Doubt {
+    let place = Place(group: group, node: node)
+    return state.withLock { $0.doubted.contains(place) ? .everything : .chunks($0.chunks[place] ?? []) }
   }
 
-  /// Members were made full: the next report of what they have of the group is news. What was told of `lost`
-  /// chunks, which nobody has, stays known: nothing can be done about them again and again.
-  package func forget(_ group: GroupID, on nodes: some Sequence<NodeID>, lost: some Sequence<ChunkID>) {
-    let (nodes, lost) = (Set(nodes), Set(lost))
+  /// The replica was made anew, or every byte of it read and found good: the next report of it is news.
+  package func forget(_ chunk: ChunkID, on node: NodeID) {
+    state.withLock { _ = $0.remove(Replica(chunk: chunk, node: node)) }
+  }
+
+  /// Members were made full: whatever they list of the group was looked at, so the next report of it is news. What
+  /// was told of `lost` chunks, which nobody has, stays known: nothing can be done about them again and again. So
+  /// does what was found after the first so many `findings`: when the members were made full, it was not known.
+  package func forget(
+    _ group: GroupID, on nodes: some Sequence<NodeID>, lost: some Sequence<ChunkID>, of findings: UInt64
+  ) {
+    let lost = Set(lost)
     state.withLock { state in
-      state.confirmed.removeAll { replica, of in
-        of == group && nodes.contains(replica.node) && !lost.contains(replica.chunk)
+      for place in nodes.map({ Place(group: group, node: $0) }) {
+        state.doubted.remove(place)
+        for chunk in (state.chunks[place] ?? []).subtracting(lost) {
+          let replica = Replica(chunk: chunk, node: place.node)
+          if let finding = state.confirmed[replica], finding.number <= findings { _ = state.remove(replica) }
+        }
       }
     }
   }

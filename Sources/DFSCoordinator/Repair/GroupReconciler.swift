@@ -139,13 +139,14 @@ struct GroupReconciler: Sendable {
     case .lookAgain:
       return .goesOn(pass.again(since: namespace.revision))
     case .promote(let nodes, let lost):
+      let findings = reports.findings
       do {
         try await groups.make([pass.promotion(of: nodes)])
       } catch let error as DFSError where error.code == .stale {
         logger.debug("a group changed while it was repaired", metadata: ["group": "\(group)"])
         return .goesOn(pass.again(since: namespace.revision))
       }
-      reports.forget(group, on: nodes, lost: lost)
+      reports.forget(group, on: nodes, lost: lost, of: findings)
       note(lost, of: group)
       logger.info(
         pass.heir == nil ? "members are full" : "a group is handed over",
@@ -215,11 +216,16 @@ extension GroupReconciler {
   private func list(
     _ row: PlacementGroup, on node: NodeID, as role: GroupInventory.Role, after: ChunkID?
   ) async throws -> GroupInventory {
-    let page = try await hanging.ask(node, now) {
-      try await inventories.page(of: row.id, at: row.epoch, on: node, after: after, limit: self.page)
+    let isDoubted = reports.doubt(of: row.id, on: node) == .everything
+    let (page, sound) = try await hanging.ask(node, now) {
+      let page = try await inventories.page(
+        of: row.id, at: row.epoch, on: node, after: after,
+        limit: isDoubted ? min(self.page, NodeInventories.largestVerifiedPage) : self.page,
+        depth: isDoubted ? .verified : .listed)
+      return (page, try await self.sound(page.entries, of: row.id, on: node))
     }
     let replicas = Dictionary(
-      uniqueKeysWithValues: page.entries.map {
+      uniqueKeysWithValues: sound.map {
         ($0.chunk, GroupInventory.Replica(length: $0.length, root: $0.root))
       })
     let end = page.more ? page.entries.last?.chunk : nil
@@ -315,7 +321,8 @@ extension GroupReconciler {
   private func note(_ answer: WireCopyChunksResponse, of group: GroupID, on node: NodeID) {
     let (chunk, time) = (ChunkID(answer.chunk), now())
     if answer.reason.isEmpty {
-      reports.forget(chunk, on: node)
+      // A node that says that it has it has not read what it has.
+      if answer.copiedBytes > 0 { reports.forget(chunk, on: node) }
       cluster.withState { $0.repair.copied(chunks: 1, bytes: answer.copiedBytes, of: group, now: time) }
     }
     // A hint, as a reader's: the source's own look at its disk decides.

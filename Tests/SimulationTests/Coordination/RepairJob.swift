@@ -144,7 +144,7 @@ extension CoordinatorProcess {
         learn(try namespace.view().groups([pass.row.id]))
         return (again, .goesOn)
       }
-      healing.reports.forget(pass.row.id, on: nodes, lost: lost)
+      healing.reports.forget(pass.row.id, on: nodes, lost: lost, of: healing.reports.findings)
       cluster.withState { $0.repair.lost(lost, of: pass.row.id) }
       world.tally.add("members made full", nodes.count)
       if !lost.isEmpty { world.note("c\(number): chunks of group \(pass.row.id) are lost: \(lost)") }
