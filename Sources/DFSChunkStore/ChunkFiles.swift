@@ -136,7 +136,14 @@ final class ChunkFiles: Sendable {
 
   /// As `open`, but reads the footer from the disk in any case.
   func openAnew(_ chunk: ChunkID, in group: GroupID) throws -> OpenChunk {
-    let file = try fileSystem.open(path(chunk, group), .read)
+    let file: any OpenFile
+    do { file = try fileSystem.open(path(chunk, group), .read) } catch let error as DFSError
+      where error.code == .notFound
+    {
+      // Removed by somebody else: what is kept open is in no directory, and nobody will find it after a start.
+      cache.remove(chunk)
+      throw error
+    }
     return OpenChunk(file: file, footer: try readFooter(of: file, chunk, group))
   }
 

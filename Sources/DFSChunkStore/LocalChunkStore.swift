@@ -315,7 +315,10 @@ package final class LocalChunkStore: ChunkStore {
       do { _ = try verify(chunk, in: group) } catch let error as DFSError {
         switch error.code {
         case .corrupt: try failure.watching { try moveAside(chunk, in: group) }
-        case .notFound: return false
+        case .notFound:
+          // Somebody has removed what could not be moved aside: there is room for a good one.
+          unmoved.remove(chunk, in: group)
+          return false
         default: throw error
         }
         return true

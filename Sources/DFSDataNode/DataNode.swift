@@ -38,7 +38,7 @@ struct DataNode: Sendable {
     tell(of: store.openReport, logger)
     let service = makeService(configuration, directory, store, disk, loops, clock, logger)
     for place in store.openReport.damaged {
-      service.noteQuarantined(
+      service.noteBad(
         place.chunk, in: place.group, because: DFSError(.corrupt, "its file was cut short"))
     }
     tellAgain(of: store.openReport.missing, by: service.membership, logger)

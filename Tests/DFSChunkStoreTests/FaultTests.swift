@@ -223,6 +223,30 @@ import Testing
     #expect(try bad.read(from: store) == bad.bytes && store.counts().quarantined == 2)
   }
 
+  @Test func `a bad chunk that could not be moved aside and was removed by hand makes room for a good one`()
+    throws
+  {
+    let machine = MemoryMachine()
+    let store = try machine.open()
+    let bad = TestChunk(1, length: 300_000)
+    try bad.write(to: store)
+    // It is kept open for readers from here on.
+    #expect(try bad.read(from: store) == bad.bytes)
+    let full = DFSError(.exhausted, "the disk is full")
+    machine.disk.setHook { $0.operation == .rename ? .fail(full) : .proceed }
+    try machine.disk.flip(path(bad), at: 70_000)
+    expectError(.exhausted) { _ = try store.quarantineUnlessSound(bad.id, in: bad.group) }
+    expectError(.corrupt) { _ = try store.stat(bad.id, in: bad.group) }
+    machine.disk.setHook { _ in .proceed }
+    try machine.disk.remove(path(bad))
+
+    #expect(try !store.quarantineUnlessSound(bad.id, in: bad.group))
+    #expect(try store.confirm(bad.id, in: bad.group) == nil)
+    try bad.write(to: store)
+    #expect(try bad.read(from: store) == bad.bytes)
+    #expect(try machine.disk.length(of: path(bad)) != nil)
+  }
+
   @Test func `the files kept open are bounded`() throws {
     let machine = MemoryMachine()
     let store = try machine.open(openFiles: 4)

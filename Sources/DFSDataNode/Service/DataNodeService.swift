@@ -76,8 +76,9 @@ final class DataNodeService: Sendable {
   }
 
   /// Moves a replica that failed its hashes aside and reports it with the next heartbeat: in this order, for repair lists
-  /// what is here. It is looked at once more, so that a good copy that came meanwhile stays; false then. A failure to
-  /// move it is logged: the caller's answer is `.corrupt` in any case.
+  /// what is here. It is looked at once more, so that a good copy that came meanwhile stays; false then. It is reported
+  /// though it could not be moved: the coordinator remembers what is bad, and the caller's answer is `.corrupt` in any
+  /// case.
   @discardableResult
   func quarantine(_ chunk: ChunkID, in group: GroupID, because error: DFSError) async -> Bool {
     do {
@@ -87,21 +88,32 @@ final class DataNodeService: Sendable {
           metadata: ["chunk": "\(chunk)", "group": "\(group)", "reason": "\(error)"])
         return false
       }
-    } catch {
+    } catch let failure {
+      let isHidden = await isHidden(chunk, in: group)
       logger.error(
-        "a bad replica could not be moved aside; it is not listed and not read from",
-        metadata: ["chunk": "\(chunk)", "reason": "\(error)"])
+        isHidden
+          ? "a bad replica could not be moved aside; it is not listed and not read from"
+          : "a bad replica could not be looked at again; it is where it was",
+        metadata: ["chunk": "\(chunk)", "group": "\(group)", "reason": "\(failure)"])
     }
-    noteQuarantined(chunk, in: group, because: error)
+    noteBad(chunk, in: group, because: error)
     return true
   }
 
-  /// Reports a bad replica that is in quarantine.
-  func noteQuarantined(_ chunk: ChunkID, in group: GroupID, because error: DFSError) {
+  /// Whether the store takes what it has under the id for bad.
+  private func isHidden(_ chunk: ChunkID, in group: GroupID) async -> Bool {
+    do { _ = try await disk.run { [store] in try store.stat(chunk, in: group) } } catch let error as DFSError
+    {
+      return error.code == .corrupt
+    } catch {}
+    return false
+  }
+
+  /// Reports a bad replica. What became of it is said elsewhere, where it is not in quarantine.
+  func noteBad(_ chunk: ChunkID, in group: GroupID, because error: DFSError) {
     corruptChunks.increment()
     membership.report(chunk, in: group)
     logger.error(
-      "a replica is bad and was moved aside",
-      metadata: ["chunk": "\(chunk)", "group": "\(group)", "reason": "\(error)"])
+      "a replica is bad", metadata: ["chunk": "\(chunk)", "group": "\(group)", "reason": "\(error)"])
   }
 }

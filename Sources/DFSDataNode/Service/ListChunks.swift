@@ -53,7 +53,7 @@ extension DataNodeService {
   func list(_ group: GroupID, after cursor: ChunkID?, limit: Int) async throws -> ChunkPage {
     let page = try await disk.run { [store] in try store.list(group, after: cursor, limit: limit) }
     for chunk in page.damaged {
-      noteQuarantined(
+      noteBad(
         chunk, in: group, because: DFSError(.corrupt, "its footer is damaged or its file cut short"))
     }
     for chunk in page.vanished {
