@@ -78,6 +78,22 @@ struct CoordinatorRetryTests {
     #expect(error.code == .outcomeUnknown)
   }
 
+  @Test func `what only prepares an upload is never unknown, and a shortage after a doubtful attempt is one`()
+  {
+    #expect(end(.preparation, [.outcomeUnknown]).0.code == .unavailable)
+    #expect(end(.preparation, [.deadlineExceeded, .unavailable]).0.code == .unavailable)
+    var retry = CoordinatorRetry(.preparation, started: start, patience: .seconds(30), shortage: .zero)
+    guard case .retry = retry.decide(after: DFSError(.deadlineExceeded, "slow"), now: start, chance: 0) else {
+      Issue.record("an attempt that timed out is worth another one")
+      return
+    }
+    guard case .fail(let error) = retry.decide(after: .tooFewNodes("too few"), now: start, chance: 0) else {
+      Issue.record("asked again although it was not to be")
+      return
+    }
+    #expect(error.isTooFewNodes)
+  }
+
   @Test func `an unknown outcome is settled by a definite answer to the same request`() {
     #expect(end(.mutation, [.outcomeUnknown, .failedPrecondition]).0.code == .failedPrecondition)
   }

@@ -146,12 +146,12 @@ final class ClusterConnection: Sendable {
   /// A call that changes something. `request` gets an id that stays the same however often it is sent.
   /// `shortage` is how long it goes on while too few datanodes are there for it.
   func mutate<Request, Response>(
-    _ method: UnaryMethod<Request, Response>, patience: Duration? = nil, shortage: Duration? = nil,
-    _ request: (WireRequestId) -> Request
+    _ method: UnaryMethod<Request, Response>, as kind: CoordinatorRetry.Kind = .mutation,
+    patience: Duration? = nil, shortage: Duration? = nil, _ request: (WireRequestId) -> Request
   ) async throws -> Response {
     try await freshenRevision()
     let message = request(WireRequestId(newRequestID()))
-    return try await persist(.mutation, patience, shortage) { [coordinator] options in
+    return try await persist(kind, patience, shortage) { [coordinator] options in
       try await coordinator.call(method, message, options: options)
     }
   }

@@ -5,9 +5,10 @@ import DFSRPC
 ///
 /// A mutation is sent again with the same request id, so repeating is safe. Once one attempt may have been
 /// executed, only a definite answer settles it: when patience ends first, the outcome is reported as unknown,
-/// never as failed.
+/// never as failed. What only prepares a file that is not visible yet has failed in any case: whether the coordinator
+/// remembers it matters to nobody.
 struct CoordinatorRetry: Sendable {
-  enum Kind: Sendable { case read, mutation }
+  enum Kind: Sendable { case read, preparation, mutation }
   enum Decision: Sendable {
     case retry(after: Duration)
     case fail(DFSError)
@@ -79,6 +80,11 @@ struct CoordinatorRetry: Sendable {
 
   /// A refusal after a doubtful attempt is definite: the same id would have got the first attempt's result.
   private func settle(_ error: DFSError) -> DFSError {
+    if kind == .preparation, error.code == .outcomeUnknown {
+      return DFSError(
+        .unavailable, "the coordinator does not say whether it has taken a part of the upload",
+        metadata: error.metadata, cause: error)
+    }
     let isRefusal = !isTransient(error.code) && error.code != .cancelled
     guard mayHaveHappened, !isRefusal else { return error }
     return DFSError(

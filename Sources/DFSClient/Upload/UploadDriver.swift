@@ -207,7 +207,9 @@ struct UploadDriver: Sendable {
       known.map.groups.values.filter { !$0.canWrite(health: known.health, now: .now) }.map(\.id.rawValue)
     }
     // The plan decides how long a shortage of datanodes is put up with.
-    let answer = try await connection.mutate(CoordinatorMethods.allocateChunks, shortage: .zero) { id in
+    let answer = try await connection.mutate(
+      CoordinatorMethods.allocateChunks, as: .preparation, shortage: .zero
+    ) { id in
       var request = WireAllocateChunksRequest()
       request.requestID = id
       request.upload = upload.rawValue
@@ -223,7 +225,7 @@ struct UploadDriver: Sendable {
   }
 
   private func seal(_ segment: Int, _ chunks: [UploadPlan.WrittenChunk]) async throws -> Event {
-    let answer = try await connection.mutate(CoordinatorMethods.sealSegment) { id in
+    let answer = try await connection.mutate(CoordinatorMethods.sealSegment, as: .preparation) { id in
       var request = WireSealSegmentRequest()
       request.requestID = id
       request.upload = upload.rawValue
