@@ -26,17 +26,17 @@ struct StatusReport {
 
   private var verdict: String {
     switch status.safety {
-    case .safe: style.green("everything is safe") + (status.chunks == 0 ? "" : ": \(proof)")
-    case .attention: style.yellow("everything is safe, but a person is needed")
+    case .safe:
+      style.green("everything is safe") + (status.chunks == 0 ? "" : ": every chunk has its copies") + proviso
+    case .attention: style.yellow("everything is safe, but a person is needed") + proviso
     case .atRisk: style.yellow("at risk") + ": \(risk)"
     case .unreadable: style.red("not everything can be read") + ": \(loss)"
     }
   }
 
   /// Chunks that the coordinator before this one had found missing are not known before its first check.
-  private var proof: String {
-    "every chunk has its copies"
-      + (status.check == nil ? ", as far as is known before the first check" : "")
+  private var proviso: String {
+    status.check == nil && status.chunks > 0 ? ", as far as is known before the first check" : ""
   }
 
   private var risk: String {
@@ -114,9 +114,16 @@ struct StatusReport {
     return "chunks on no copy: \(none), on one: \(one), on two: \(two); \(groups(status.groupsDegraded)) not full"
   }
 
-  private var repair: String {
-    // Copies are missing on nodes that may still come back: nothing is copied for them yet.
-    RepairText.line(status.repair, waitsForNodes: status.chunksAtRisk > 0 && status.nodesDown > 0)
+  private var repair: String { RepairText.line(status.repair, otherwise: waiting ?? "nothing to do") }
+
+  /// Copies are missing on nodes that may still come back: nothing is copied for them yet. One in maintenance is never
+  /// given up, and others not by themselves when they are many: then a person is told so.
+  private var waiting: String? {
+    guard status.chunksAtRisk > 0, status.nodesDown > 0 else { return nil }
+    let silent = nodes.count { $0.state == .down }
+    guard silent > 0 else { return "waits until nodes in maintenance are back" }
+    return "waits until nodes that are down are back or given up"
+      + (status.nodesDown > silent ? ", and those in maintenance are back" : "")
   }
 
   private var scrub: String {
@@ -159,14 +166,15 @@ struct StatusReport {
 
 /// Repair in one line.
 enum RepairText {
-  static func line(_ repair: ClusterStatus.Repair, waitsForNodes: Bool = false) -> String {
+  /// `otherwise` stands where nothing is being copied.
+  static func line(_ repair: ClusterStatus.Repair, otherwise: String = "nothing to do") -> String {
     let done =
       repair.repairedChunks == 0
       ? ""
       : "; \(repair.repairedChunks) \(repair.repairedChunks == 1 ? "copy" : "copies") (\(repair.repairedBytes)) "
         + "made since the coordinator started"
     guard repair.groups > 0 || repair.chunksLeft > 0 else {
-      return (waitsForNodes ? "waits until nodes that are down are back, or out" : "nothing to do") + done
+      return otherwise + done
     }
     var text = HumanText.count(repair.groups, "group", "groups")
     text += ", \(repair.chunksLeft) copies (\(repair.bytesLeft)) to make, \(repair.bytesPerSecond)/s"
