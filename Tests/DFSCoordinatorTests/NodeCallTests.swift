@@ -91,6 +91,26 @@ struct NodeCallTests {
     }
   }
 
+  @Test func `who is refused for ever is told of in the status, whatever is wrong with it`() async throws {
+    try await CoordinatorScene.run { configuration in
+      configuration.membership.mostNodes = 1
+    } _: { scene in
+      _ = try await scene.join(1)
+      var second = ScriptedNode(2)
+      await #expect(throws: DFSError.self) { try await second.register(at: scene) }
+      var third = ScriptedNode(3)
+      third.zone = String(repeating: "z", count: 1000)
+      await #expect(throws: DFSError.self) { try await third.register(at: scene) }
+      let told = try await scene.status().actions.filter { $0.hasPrefix("the datanode at ") }
+      #expect(told.count == 2)
+      for (line, reason) in zip(
+        told, ["\(second.address) is refused: the cluster", "\(third.address) is refused: a zone's"])
+      {
+        #expect(line.hasPrefix("the datanode at \(reason)"))
+      }
+    }
+  }
+
   @Test func `requests about nothing, strangers and unknown actions are refused`() async throws {
     try await CoordinatorScene.run { scene in
       _ = try await scene.join(1)

@@ -90,7 +90,10 @@ package struct Membership: Sendable {
     try check(registration, against: authority)
     let known = members[registration.node]?.record
     if known == nil, members.count >= limits.mostNodes {
-      throw DFSError(.exhausted, "the cluster has \(limits.mostNodes) nodes; remove some that are gone")
+      throw DFSError(
+        .exhausted,
+        "the cluster knows \(limits.mostNodes) nodes, the most there may be, those that were removed among them",
+        metadata: ["refusal": "too_many_nodes"])
     }
     var state = known?.state ?? .active
     if state == .out { state = .active }

@@ -8,14 +8,19 @@ extension CoordinatorService {
   static let protocolVersion: UInt32 = 1
 
   func registerNode(_ request: WireRegisterNodeRequest) async throws -> WireRegisterNodeResponse {
-    let registration = try Registration(request)
     do {
-      let response = try await register(registration, request)
+      let response = try await register(try Registration(request), request)
       cluster.withState { $0.refused.accepted(request.address) }
       return response
-    } catch let error as DFSError where error.code == .failedPrecondition {
-      logger.warning("registration refused", metadata: ["node": "\(registration.node)", "error": "\(error)"])
-      cluster.withState { $0.refused.refused(request.address, error.message, now: now()) }
+    } catch let error as DFSError {
+      // Whatever a stranger sends is not told at full length.
+      let (address, reason) = (String(request.address.prefix(300)), String(error.message.prefix(500)))
+      logger.warning(
+        "registration refused",
+        metadata: [
+          "node": "\(NodeID(rawValue: request.node))", "address": "\(address)", "error": "\(reason)",
+        ])
+      if error.isForPerson { cluster.withState { $0.refused.refused(address, reason, now: now()) } }
       throw error
     }
   }
@@ -46,6 +51,16 @@ extension CoordinatorService {
     response.leaseMs = UInt64(configuration.membership.lease.milliseconds)
     response.protocol = Self.protocolVersion
     return response
+  }
+}
+
+extension DFSError {
+  /// Whether a node that registers again and again will be refused until a person has done something.
+  fileprivate var isForPerson: Bool {
+    switch code {
+    case .failedPrecondition, .invalidArgument: true
+    default: metadata["refusal"] != nil
+    }
   }
 }
 
