@@ -235,7 +235,8 @@ import Testing
     let cursor = ChunkID(inode: .root, index: 7)
     var seen: [GroupID] = []
     while let visit = visit(&walk, at: .seconds(120)), seen.count < 50 {
-      #expect(walk.pause == .seconds(1), "nothing is known of what is missing until it has ended")
+      // A short one, for nothing is known of what is missing until the pass has ended; a group's windows have none.
+      #expect(walk.pause == (visit.after == nil ? .seconds(1) : .zero))
       seen.append(visit.group)
       let end = visit.after == nil ? cursor : nil
       walk.swept(visit, to: end, findings, now: start + .seconds(601))

@@ -118,10 +118,10 @@ package struct SweepWalk: Sendable {
         pass: pass.result.number, group: pass.groups[pass.index], after: pass.after, attempt: pass.attempt))
   }
 
-  /// The pause before the next window: a pass on its own takes about a tenth of the period, the first one a
-  /// hundredth.
+  /// The pause before the next group: all of them take a tenth of the period at most, those of the first pass a
+  /// hundredth. The windows of one group follow each other without any, for how many there are is not known before.
   package var pause: Duration {
-    guard let pass, !pass.isHurried else { return .zero }
+    guard let pass, !pass.isHurried, pass.after == nil else { return .zero }
     let count = max(1, pass.groups.count)
     return last == nil ? min(.seconds(1), period / (100 * count)) : min(.seconds(5), period / (10 * count))
   }
