@@ -115,18 +115,16 @@ package actor GroupKeeper {
       ])
   }
 
-  /// Makes changes durable and known. After `.stale` the rows are known as they are, for another plan.
+  /// Makes changes durable and known: as they are stored, for a row says more than a change does. After `.stale`
+  /// the rows are known as they are, too, for another plan.
   package func make(_ changes: [ChangeGroups.Change]) async throws {
     do {
-      let settled = try await namespace.mutate(ChangeGroups(changes: changes))
-      cluster.apply(
-        zip(changes, settled.outcome.epochs).map {
-          PlacementGroup(id: $0.id, epoch: $1, policy: $0.policy, slots: $0.slots)
-        })
+      _ = try await namespace.mutate(ChangeGroups(changes: changes))
     } catch let error as DFSError where error.code == .stale {
       try await learn(changes.map(\.id))
       throw error
     }
+    try await learn(changes.map(\.id))
   }
 
   /// Notes durably that `node` lacks chunks of these groups, as far as it is a member of them: reconciliation

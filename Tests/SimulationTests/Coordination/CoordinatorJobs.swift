@@ -115,16 +115,13 @@ extension CoordinatorProcess {
   }
 
   func make(_ changes: [ChangeGroups.Change]) throws {
-    do {
-      let settled = try mutate(ChangeGroups(changes: changes))
-      learn(
-        zip(changes, settled.outcome.epochs).map {
-          PlacementGroup(id: $0.id, epoch: $1, policy: $0.policy, slots: $0.slots)
-        })
-    } catch let error as DFSError where error.code == .stale {
+    do { _ = try mutate(ChangeGroups(changes: changes)) } catch let error as DFSError
+      where error.code == .stale
+    {
       learn(try namespace.view().groups(changes.map(\.id)))
       throw error
     }
+    learn(try namespace.view().groups(changes.map(\.id)))
   }
 
   // MARK: expire_uploads
