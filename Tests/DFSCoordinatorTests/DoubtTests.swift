@@ -72,6 +72,21 @@ import Testing
     }
   }
 
+  @Test func `a node's word that it has a chunk already does not do where it was found bad`() async throws {
+    try await run { scene, datanodes, nodes, chunks in
+      let group = try await findBad(chunks[0], on: nodes[0].id, at: scene)
+      // It reads it, finds it bad, and leaves it where it is.
+      datanodes.spoil(chunks[0])
+      let job = scene.repair()
+      for _ in 0..<3 {
+        _ = try await job.step()
+        scene.time.pass(.seconds(20))
+      }
+      #expect(scene.unfinished == [group] && datanodes.looks > 0)
+      #expect(scene.coordinator.service.reports.doubt(of: group, on: nodes[0].id) == .chunks([chunks[0]]))
+    }
+  }
+
   @Test func `a bad copy is no source for others`() async throws {
     try await run { scene, datanodes, nodes, chunks in
       let group = try #require(scene.group(of: chunks[0]))

@@ -1,4 +1,5 @@
 import DFSCore
+import DFSWire
 
 // Copies that were found bad before.
 extension GroupReconciler {
@@ -35,5 +36,17 @@ extension GroupReconciler {
       )
     }
     return entries.filter { !bad.contains($0.chunk) }
+  }
+
+  /// Why the answer to an order proves no good copy; `nil` when it does. A node that says that it has the chunk has
+  /// not read what it has.
+  func fault(of answer: WireCopyChunksResponse, of group: GroupID, on node: NodeID) -> String? {
+    guard answer.reason.isEmpty else { return answer.message }
+    let chunk = ChunkID(answer.chunk)
+    switch reports.doubt(of: group, on: node) {
+    case .chunks(let known) where !known.contains(chunk): return nil
+    case .chunks, .everything:
+      return answer.copiedBytes > 0 ? nil : "it has chunk \(chunk) already, which was found bad there"
+    }
   }
 }

@@ -277,9 +277,10 @@ extension GroupReconciler {
             var (durable, why) = (0, String?.none)
             while let answer = try await reader.next() {
               sign()
+              let fault = fault(of: answer, of: row.id, on: node)
               note(answer, of: row.id, on: node)
               if answer.copiedBytes > 0 { made.count.withLock { $0 += 1 } }
-              if answer.reason.isEmpty { durable += 1 } else if why == nil { why = answer.message }
+              if let fault { why = why ?? fault } else { durable += 1 }
             }
             guard why == nil, durable < orders.count else { return why }
             return "it answered for \(durable) of \(orders.count) chunks"
