@@ -51,6 +51,9 @@ package protocol FileLock: AnyObject, Sendable {}
 package protocol OpenFile: AnyObject, Sendable {
   /// Writes everything. After an error part of it may be written.
   func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws
+  /// As `write`, for whole pages of 4 KiB from memory and at an offset that are multiples of that; past the page cache
+  /// where the file system can.
+  func writePages(_ pages: UnsafeRawBufferPointer, at offset: Int) throws
   /// Reads as much as there is, up to the buffer's length.
   func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws -> Int
   func length() throws -> Int
@@ -65,6 +68,13 @@ package protocol OpenFile: AnyObject, Sendable {
   func dropCached(_ range: Range<Int>)
   /// For `sendfile`; `nil` when the file has none.
   var descriptor: Int32? { get }
+}
+
+extension OpenFile {
+  package func writePages(_ pages: UnsafeRawBufferPointer, at offset: Int) throws {
+    try write(pages, at: offset)
+    startWriteback(offset..<offset + pages.count)
+  }
 }
 
 extension FileSystem {

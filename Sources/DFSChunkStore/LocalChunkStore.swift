@@ -56,6 +56,7 @@ package final class LocalChunkStore: ChunkStore {
   let small: SmallChunks
   let failure = StoreFailure()
   let claims = SpaceClaims()
+  let pageBuffers = PageBuffers()
   private let exclusive = ExclusiveChunks()
   private let unmoved = UnmovedChunks()
   private let directory: DataDirectory

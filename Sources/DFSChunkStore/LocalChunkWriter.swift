@@ -4,14 +4,12 @@ import DFSCrypto
 import Synchronization
 
 /// Writes one chunk. Keeps a small one (256 KiB by default) in memory; with the first byte more it becomes a
-/// file, and the kernel is asked to begin writing every MiB, so that the sync at the end finds little left to
-/// do.
+/// file, which is written by the MiB and past the page cache, so that the sync at the end finds little left to do.
 final class LocalChunkWriter: ChunkWriter {
-  private static let writebackStep = 1 << 20
-
   private enum Place: Sendable {
     case memory([UInt8])
-    case file(path: String, any OpenFile)
+    /// What the buffer holds comes behind the `written` bytes that the file has.
+    case file(path: String, any OpenFile, PageBuffer, written: Int)
     /// Finished, aborted or failed.
     case nowhere
   }
@@ -19,8 +17,6 @@ final class LocalChunkWriter: ChunkWriter {
   private struct State: Sendable {
     var place = Place.memory([])
     var length = 0
-    /// Where the kernel was asked to write up to.
-    var writtenBack = 0
     var checksums: [UInt32] = []
     var leaves: [UInt8] = []
     var tree = MerkleFrontier()
@@ -102,17 +98,24 @@ final class LocalChunkWriter: ChunkWriter {
         return
       }
       let (path, file) = try store.failure.watching { try store.files.createTemporary() }
-      state.place = .file(path: path, file)
-      if !bytes.isEmpty {
-        try bytes.withUnsafeBytes { bytes in try store.failure.watching { try file.write(bytes, at: 0) } }
-      }
+      state.place = .file(path: path, file, store.pageBuffers.take(), written: 0)
+      try bytes.withUnsafeBytes { try buffer($0, &state) }
     }
-    guard case .file(_, let file) = state.place else { return }
-    try store.failure.watching { try file.write(payload, at: state.length) }
-    if end - state.writtenBack >= Self.writebackStep {
-      file.startWriteback(state.writtenBack..<end)
-      state.writtenBack = end
+    try buffer(payload, &state)
+  }
+
+  /// Puts bytes of a file into its buffer, and writes that whenever it is full.
+  private func buffer(_ bytes: UnsafeRawBufferPointer, _ state: inout State) throws {
+    guard case .file(let path, let file, let buffer, var written) = state.place else { return }
+    var rest = bytes[...]
+    while !rest.isEmpty {
+      rest = rest.dropFirst(buffer.fill(UnsafeRawBufferPointer(rebasing: rest)))
+      guard buffer.isFull else { break }
+      try store.failure.watching { try file.writePages(buffer.bytes, at: written) }
+      written += buffer.count
+      buffer.empty()
     }
+    state.place = .file(path: path, file, buffer, written: written)
   }
 
   func finish(length: Int, root: Digest) throws -> ChunkDescription {
@@ -138,14 +141,18 @@ final class LocalChunkWriter: ChunkWriter {
         state.place = .nowhere
         payload.append(contentsOf: footer.encoded())
         return try store.publish(payload, footer)
-      case .file(let path, let file):
+      case .file(let path, let file, let buffer, let written):
         try store.failure.watching {
+          let (pages, rest) = (buffer.pages, buffer.rest)
+          if !pages.isEmpty { try file.writePages(pages, at: written) }
+          if !rest.isEmpty { try file.write(rest, at: written + pages.count) }
           try footer.encoded().withUnsafeBytes { try file.write($0, at: length) }
           try file.sync()
         }
         let description = try store.publish(temporary: path, footer)
         // The temporary name is gone: nothing to discard.
         state.place = .nowhere
+        store.pageBuffers.give(buffer)
         return description
       case .nowhere:
         throw DFSError(.failedPrecondition, "the writer of chunk \(plan.chunk) has ended")
@@ -156,7 +163,10 @@ final class LocalChunkWriter: ChunkWriter {
   func abort() { state.withLock { discard(&$0) } }
 
   private func discard(_ state: inout State) {
-    if case .file(let path, _) = state.place { store.files.removeTemporary(path) }
+    if case .file(let path, _, let buffer, _) = state.place {
+      store.files.removeTemporary(path)
+      store.pageBuffers.give(buffer)
+    }
     state.place = .nowhere
     store.claims.release(state.claim)
     state.claim = .zero

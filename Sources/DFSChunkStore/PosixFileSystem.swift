@@ -1,6 +1,7 @@
 import CLinux
 import DFSCore
 import Glibc
+import Synchronization
 
 /// The file system of the machine.
 package struct PosixFileSystem: FileSystem {
@@ -96,29 +97,83 @@ private final class PosixLock: FileLock {
 }
 
 private final class PosixFile: OpenFile {
+  /// The way past the page cache.
+  private enum DirectWay {
+    case untried
+    case open(Int32)
+    /// The file system has none.
+    case closed
+  }
+
   private let number: Int32
   private let path: String
+  private let direct = Mutex(DirectWay.untried)
 
   init(_ descriptor: Int32, _ path: String) {
     number = descriptor
     self.path = path
   }
 
-  deinit { Glibc.close(number) }
+  deinit {
+    if case .open(let direct) = direct.withLock({ $0 }) { Glibc.close(direct) }
+    Glibc.close(number)
+  }
 
   var descriptor: Int32? { number }
 
   func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws {
     var done = 0
     while done < bytes.count {
-      // SAFETY: `done` is below the buffer's count.
-      let count = pwrite(
-        number, bytes.baseAddress?.advanced(by: done), bytes.count - done, off_t(offset + done))
+      let count = write(bytes, from: done, at: offset, to: number)
       if count >= 0 {
         done += count
       } else if errno != EINTR {
         throw failure(errno, "write", path)
       }
+    }
+  }
+
+  func writePages(_ pages: UnsafeRawBufferPointer, at offset: Int) throws {
+    var done = 0
+    while done < pages.count, let direct = directDescriptor() {
+      let count = write(pages, from: done, at: offset, to: direct)
+      if count > 0 {
+        done += count
+      } else if count < 0, errno == EINVAL {
+        // It wants more than pages, or the rest after a short write is no longer aligned.
+        closeDirectWay()
+      } else if count < 0, errno != EINTR {
+        throw failure(errno, "write", path)
+      }
+    }
+    guard done < pages.count else { return }
+    try write(UnsafeRawBufferPointer(rebasing: pages[done...]), at: offset + done)
+    startWriteback(offset + done..<offset + pages.count)
+  }
+
+  private func write(
+    _ bytes: UnsafeRawBufferPointer, from start: Int, at offset: Int, to descriptor: Int32
+  ) -> Int {
+    // SAFETY: `start` is below the buffer's count.
+    pwrite(descriptor, bytes.baseAddress?.advanced(by: start), bytes.count - start, off_t(offset + start))
+  }
+
+  private func directDescriptor() -> Int32? {
+    direct.withLock { way in
+      if case .untried = way {
+        // Another open of the same file, whatever became of its name.
+        let descriptor = Glibc.open("/proc/self/fd/\(number)", O_WRONLY | O_CLOEXEC | __O_DIRECT)
+        way = descriptor >= 0 ? .open(descriptor) : .closed
+      }
+      if case .open(let descriptor) = way { return descriptor }
+      return nil
+    }
+  }
+
+  private func closeDirectWay() {
+    direct.withLock { way in
+      if case .open(let descriptor) = way { Glibc.close(descriptor) }
+      way = .closed
     }
   }
 

@@ -40,11 +40,26 @@ import Testing
   @Test func `a disk that fills up under a writer costs that chunk only`() throws {
     let machine = MemoryMachine()
     let store = try machine.open()
+    // Three times the buffer that goes to the disk as a whole: the second one does not fit.
+    let chunk = TestChunk(2, length: 3 << 20)
+    let writer = try store.begin(chunk.plan)
+    try chunk.append(0..<20, to: writer)
+    machine.disk.setCapacity(.kib(1500))
+    expectError(.exhausted) { try chunk.append(20..<40, to: writer) }
+    expectError(.failedPrecondition) { _ = try writer.finish(length: chunk.bytes.count, root: chunk.root) }
+    #expect(try machine.disk.entries(of: "/data/incoming").isEmpty)
+    machine.disk.setCapacity(.gib(1))
+    try chunk.write(to: store)
+    #expect(try chunk.read(from: store) == chunk.bytes)
+  }
+
+  @Test func `a disk that is full when the last of a chunk is written costs that chunk only`() throws {
+    let machine = MemoryMachine()
+    let store = try machine.open()
     let writer = try store.begin(large.plan)
-    try large.append(0..<5, to: writer)
+    try large.append(0..<8, to: writer)
     machine.disk.setCapacity(.kib(330))
-    expectError(.exhausted) { try large.append(5..<8, to: writer) }
-    expectError(.failedPrecondition) { _ = try writer.finish(length: large.bytes.count, root: large.root) }
+    expectError(.exhausted) { _ = try writer.finish(length: large.bytes.count, root: large.root) }
     #expect(try machine.disk.entries(of: "/data/incoming").isEmpty)
     machine.disk.setCapacity(.gib(1))
     try large.write(to: store)

@@ -8,6 +8,46 @@ import Testing
 
 /// What only real files and RocksDB can show.
 @Suite struct LocalDiskTests {
+  /// `/dev/shm` is in memory, where some kernels know no way past the page cache.
+  @Test(arguments: [NSTemporaryDirectory(), "/dev/shm"])
+  func `chunks of every length around a block, a page and a buffer come back`(_ parent: String) throws {
+    let path = URL(fileURLWithPath: parent).appendingPathComponent("dfs-chunks-\(UUID().uuidString)").path
+    try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    var chunks: [TestChunk] = []
+    for edge in [256 << 10, 1 << 20, 2 << 20, 3 << 20] as [Int] {
+      for offset in [-4096, -1, 0, 1, 4096] as [Int] {
+        chunks.append(TestChunk(UInt64(70 + chunks.count), length: edge + offset))
+      }
+    }
+    // A piece may end anywhere in a buffer, or fill several.
+    for step in [1, 3, 16, 48] {
+      let store = try StoreUnderTest.openDisk("\(path)/\(step)")
+      defer { store.close() }
+      for chunk in chunks { try chunk.write(to: store, step: step) }
+      for chunk in chunks { #expect(try chunk.read(from: store) == chunk.bytes) }
+    }
+  }
+
+  @Test func `whole pages take the way past the page cache, in order with the rest`() throws {
+    let temporary = try TemporaryDirectory("dfs-pages")
+    let file = try PosixFileSystem().open(temporary.path + "/file", .create)
+    let buffer = PageBuffer()
+    let pattern = (0..<PageBuffer.capacity).map { UInt8(truncatingIfNeeded: $0 / 4096 &+ $0) }
+    #expect(pattern.withUnsafeBytes { buffer.fill($0) } == PageBuffer.capacity)
+    // Bytes that lie in the page cache are replaced there, too.
+    try [UInt8](repeating: 1, count: 3 * 4096).withUnsafeBytes { try file.write($0, at: 0) }
+    try file.writePages(buffer.pages, at: 4096)
+    try [UInt8(9), 8, 7].withUnsafeBytes { try file.write($0, at: 4096 + PageBuffer.capacity) }
+    try file.sync()
+    var back = [UInt8](repeating: 0, count: PageBuffer.capacity + 2 * 4096)
+    let count = try back.withUnsafeMutableBytes { try file.read(into: $0, at: 0) }
+    #expect(count == 4096 + PageBuffer.capacity + 3)
+    #expect(back[..<4096].allSatisfy { $0 == 1 })
+    #expect(Array(back[4096..<4096 + PageBuffer.capacity]) == pattern)
+    #expect(back[4096 + PageBuffer.capacity] == 9)
+  }
+
   @Test func `a store opened again has its chunks, counts and bytes`() throws {
     let temporary = try TemporaryDirectory("dfs-chunks")
     let chunks = [
