@@ -4,12 +4,13 @@ import DFSCrypto
 import Synchronization
 
 /// Writes one chunk. Keeps a small one (256 KiB by default) in memory; with the first byte more it becomes a
-/// file, which is written by the MiB and past the page cache, so that the sync at the end finds little left to do.
+/// file, which is written in halves of a MiB and past the page cache where a buffer is free, so that the sync at
+/// the end finds little left to do.
 final class LocalChunkWriter: ChunkWriter {
   private enum Place: Sendable {
     case memory([UInt8])
     /// What the buffer holds comes behind the `written` bytes that the file has.
-    case file(path: String, any OpenFile, PageBuffer, written: Int)
+    case file(path: String, any OpenFile, PageBuffer?, written: Int)
     /// Finished, aborted or failed.
     case nowhere
   }
@@ -99,14 +100,23 @@ final class LocalChunkWriter: ChunkWriter {
       }
       let (path, file) = try store.failure.watching { try store.files.createTemporary() }
       state.place = .file(path: path, file, store.pageBuffers.take(), written: 0)
-      try bytes.withUnsafeBytes { try buffer($0, &state) }
+      try bytes.withUnsafeBytes { try add($0, &state) }
     }
-    try buffer(payload, &state)
+    try add(payload, &state)
   }
 
   /// Puts bytes of a file into its buffer, and writes that whenever it is full.
-  private func buffer(_ bytes: UnsafeRawBufferPointer, _ state: inout State) throws {
-    guard case .file(let path, let file, let buffer, var written) = state.place else { return }
+  private func add(_ bytes: UnsafeRawBufferPointer, _ state: inout State) throws {
+    guard case .file(let path, let file, let buffer, var written) = state.place, !bytes.isEmpty else {
+      return
+    }
+    defer { state.place = .file(path: path, file, buffer, written: written) }
+    guard let buffer else {
+      try store.failure.watching { try file.write(bytes, at: written) }
+      file.startWriteback(written..<written + bytes.count)
+      written += bytes.count
+      return
+    }
     var rest = bytes[...]
     while !rest.isEmpty {
       rest = rest.dropFirst(buffer.fill(UnsafeRawBufferPointer(rebasing: rest)))
@@ -115,7 +125,6 @@ final class LocalChunkWriter: ChunkWriter {
       written += buffer.count
       buffer.empty()
     }
-    state.place = .file(path: path, file, buffer, written: written)
   }
 
   func finish(length: Int, root: Digest) throws -> ChunkDescription {
@@ -143,16 +152,15 @@ final class LocalChunkWriter: ChunkWriter {
         return try store.publish(payload, footer)
       case .file(let path, let file, let buffer, let written):
         try store.failure.watching {
-          let (pages, rest) = (buffer.pages, buffer.rest)
-          if !pages.isEmpty { try file.writePages(pages, at: written) }
-          if !rest.isEmpty { try file.write(rest, at: written + pages.count) }
+          if let pages = buffer?.pages, !pages.isEmpty { try file.writePages(pages, at: written) }
+          if let rest = buffer?.rest, !rest.isEmpty { try file.write(rest, at: length - rest.count) }
           try footer.encoded().withUnsafeBytes { try file.write($0, at: length) }
           try file.sync()
         }
         let description = try store.publish(temporary: path, footer)
         // The temporary name is gone: nothing to discard.
         state.place = .nowhere
-        store.pageBuffers.give(buffer)
+        if let buffer { store.pageBuffers.give(buffer) }
         return description
       case .nowhere:
         throw DFSError(.failedPrecondition, "the writer of chunk \(plan.chunk) has ended")
@@ -165,7 +173,7 @@ final class LocalChunkWriter: ChunkWriter {
   private func discard(_ state: inout State) {
     if case .file(let path, _, let buffer, _) = state.place {
       store.files.removeTemporary(path)
-      store.pageBuffers.give(buffer)
+      if let buffer { store.pageBuffers.give(buffer) }
     }
     state.place = .nowhere
     store.claims.release(state.claim)

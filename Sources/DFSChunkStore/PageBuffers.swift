@@ -3,7 +3,7 @@ import Synchronization
 /// Memory that a writer fills before it goes to the disk as a whole, past the page cache: it starts at a page.
 final class PageBuffer: @unchecked Sendable {
   // SAFETY: one writer at a time has it, and uses it under its own lock.
-  static let capacity = 1 << 20
+  static let capacity = 512 << 10
   static let pageSize = 4 << 10
 
   private let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: capacity, alignment: pageSize)
@@ -36,13 +36,22 @@ final class PageBuffer: @unchecked Sendable {
 
 /// Buffers that the next writer takes over: memory that was never touched costs more than the copy into it.
 final class PageBuffers: Sendable {
-  private static let mostIdle = 8
-  private let idle = Mutex<[PageBuffer]>([])
+  /// However many write at once: 16 MiB.
+  private static let most = 32
+  private let state = Mutex<(idle: [PageBuffer], count: Int)>(([], 0))
 
-  func take() -> PageBuffer { idle.withLock { $0.popLast() } ?? PageBuffer() }
+  /// `nil` when all are in use: then the page cache has to do.
+  func take() -> PageBuffer? {
+    state.withLock { state in
+      if let buffer = state.idle.popLast() { return buffer }
+      guard state.count < Self.most else { return nil }
+      state.count += 1
+      return PageBuffer()
+    }
+  }
 
   func give(_ buffer: PageBuffer) {
     buffer.empty()
-    idle.withLock { if $0.count < Self.mostIdle { $0.append(buffer) } }
+    state.withLock { $0.idle.append(buffer) }
   }
 }

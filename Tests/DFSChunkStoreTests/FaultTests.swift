@@ -40,7 +40,7 @@ import Testing
   @Test func `a disk that fills up under a writer costs that chunk only`() throws {
     let machine = MemoryMachine()
     let store = try machine.open()
-    // Three times the buffer that goes to the disk as a whole: the second one does not fit.
+    // Six times the buffer that goes to the disk as a whole: two are written, the third does not fit.
     let chunk = TestChunk(2, length: 3 << 20)
     let writer = try store.begin(chunk.plan)
     try chunk.append(0..<20, to: writer)

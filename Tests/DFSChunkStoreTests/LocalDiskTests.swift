@@ -15,7 +15,7 @@ import Testing
     try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
     defer { try? FileManager.default.removeItem(atPath: path) }
     var chunks: [TestChunk] = []
-    for edge in [256 << 10, 1 << 20, 2 << 20, 3 << 20] as [Int] {
+    for edge in [256 << 10, 512 << 10, 1 << 20, 3 << 20] as [Int] {
       for offset in [-4096, -1, 0, 1, 4096] as [Int] {
         chunks.append(TestChunk(UInt64(70 + chunks.count), length: edge + offset))
       }
@@ -26,6 +26,25 @@ import Testing
       defer { store.close() }
       for chunk in chunks { try chunk.write(to: store, step: step) }
       for chunk in chunks { #expect(try chunk.read(from: store) == chunk.bytes) }
+    }
+  }
+
+  @Test func `more writers than buffers write all the same, whoever ends first`() throws {
+    let temporary = try TemporaryDirectory("dfs-writers")
+    let store = try StoreUnderTest.openDisk(temporary.path + "/data")
+    defer { store.close() }
+    for round in 0..<2 as Range<Int> {
+      let chunks = (0..<40).map { TestChunk(UInt64(100 * round + $0 + 1), length: 600_000 + $0) }
+      var writers = try chunks.map { try store.begin($0.plan) }
+      for step in 0..<5 {
+        for (chunk, writer) in zip(chunks, writers) { try chunk.append(step * 2..<step * 2 + 2, to: writer) }
+      }
+      for index in chunks.indices.reversed() {
+        _ = try writers[index].finish(length: chunks[index].bytes.count, root: chunks[index].root)
+      }
+      writers = []
+      for chunk in chunks { #expect(try chunk.read(from: store) == chunk.bytes) }
+      #expect(try store.delete(chunks.map(\.id), in: chunks[0].group).count == chunks.count)
     }
   }
 
