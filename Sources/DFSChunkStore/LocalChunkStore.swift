@@ -295,9 +295,10 @@ package final class LocalChunkStore: ChunkStore {
   package func delete(_ chunks: [ChunkID], in group: GroupID) throws -> DeletedChunks {
     try requireOpen()
     return try exclusive.with(chunks) {
-      var deleted = try failure.watching { try small.remove(chunks, in: group) }
+      // Files first: on a full disk that makes the room which the store of small chunks needs to forget one.
       let removed = try failure.watching { try chunks.compactMap { try files.remove($0, in: group) } }
       if !removed.isEmpty { try failure.watching { try files.syncGroup(group) } }
+      var deleted = try failure.watching { try small.remove(chunks, in: group) }
       for chunk in chunks { unmoved.remove(chunk, in: group) }
       deleted.count += removed.count
       deleted.bytes = deleted.bytes + ByteCount(removed.reduce(0, +))

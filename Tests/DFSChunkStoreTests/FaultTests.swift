@@ -53,6 +53,20 @@ import Testing
     #expect(try chunk.read(from: store) == chunk.bytes)
   }
 
+  @Test func `deleting frees files even while the store of small chunks has no room to write`() throws {
+    let machine = MemoryMachine()
+    let store = try machine.open()
+    for chunk in [small, large] { try chunk.write(to: store) }
+    machine.isSmallFull.store(true, ordering: .relaxed)
+    #expect(small.group == large.group)
+    expectError(.exhausted) { _ = try store.delete([small.id, large.id], in: small.group) }
+    #expect(try store.stat(large.id, in: large.group) == nil)
+    #expect(try small.read(from: store) == small.bytes)
+    machine.isSmallFull.store(false, ordering: .relaxed)
+    #expect(try store.delete([small.id, large.id], in: small.group).count == 1)
+    #expect(try store.stat(small.id, in: small.group) == nil)
+  }
+
   @Test func `a disk that is full when the last of a chunk is written costs that chunk only`() throws {
     let machine = MemoryMachine()
     let store = try machine.open()

@@ -2,6 +2,7 @@ import DFSChunkStore
 import DFSCore
 import DFSKeyValue
 import Foundation
+import Synchronization
 import TestSupport
 import Testing
 
@@ -42,6 +43,8 @@ enum StoreUnderTest: String, CaseIterable, Sendable, CustomTestStringConvertible
 final class MemoryMachine: Sendable {
   let disk: MemoryFileSystem
   let small: MemoryStore
+  /// The store of small chunks finds no space to write.
+  let isSmallFull = Atomic<Bool>(false)
 
   init(disk: MemoryFileSystem = MemoryFileSystem(), small: MemoryStore = MemoryStore()) {
     self.disk = disk
@@ -53,7 +56,7 @@ final class MemoryMachine: Sendable {
   func open(
     _ directory: DataDirectory? = nil, reserve: ByteCount = .mib(1), openFiles: Int = 4
   ) throws -> LocalChunkStore {
-    var options = LocalChunkStoreOptions(smallChunks: { [small] _ in Uncloseable(small) })
+    var options = LocalChunkStoreOptions(smallChunks: { [self] _ in Uncloseable(self) })
     options.reserve = reserve
     options.openFiles = openFiles
     return try LocalChunkStore(in: directory ?? self.directory(), options: options)
@@ -62,8 +65,9 @@ final class MemoryMachine: Sendable {
 
 /// Lets a memory store live on when the chunk store over it is closed, as a disk does.
 private struct Uncloseable: OrderedStore {
-  let store: MemoryStore
-  init(_ store: MemoryStore) { self.store = store }
+  let machine: MemoryMachine
+  var store: MemoryStore { machine.small }
+  init(_ machine: MemoryMachine) { self.machine = machine }
 
   func withValue<Result>(
     for key: [UInt8], _ body: (UnsafeRawBufferPointer) throws -> Result
@@ -72,6 +76,7 @@ private struct Uncloseable: OrderedStore {
     _ range: KeyRange, _ body: (UnsafeRawBufferPointer, UnsafeRawBufferPointer) throws -> ScanStep
   ) throws { try store.scan(range, body) }
   func apply(_ batch: WriteBatch, durability: Durability) throws {
+    if machine.isSmallFull.load(ordering: .relaxed) { throw DFSError(.exhausted, "no space, for a test") }
     try store.apply(batch, durability: durability)
   }
   func snapshot() -> any StoreReader { store.snapshot() }

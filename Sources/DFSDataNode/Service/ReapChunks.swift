@@ -19,6 +19,7 @@ extension DataNodeService {
     let removed = try await disk.run { [store, membership] in
       try membership.obey(epoch)
       var removed = DeletedChunks()
+      var full: DFSError?
       for run in request.chunks {
         let group = GroupID(rawValue: run.group)
         if run.groupEpoch != 0 {
@@ -27,10 +28,16 @@ extension DataNodeService {
         let chunks = (0..<run.count).map {
           ChunkID(inode: InodeID(rawValue: run.inode), index: run.firstIndex + $0)
         }
-        let part = try store.delete(chunks, in: group)
-        removed.count += part.count
-        removed.bytes = removed.bytes + part.bytes
+        do {
+          let part = try store.delete(chunks, in: group)
+          removed.count += part.count
+          removed.bytes = removed.bytes + part.bytes
+        } catch let error as DFSError where error.code == .exhausted {
+          // The others may free what this one lacks; the coordinator orders all of it again.
+          full = full ?? error
+        }
       }
+      if let full { throw full }
       return removed
     }
     return .with {
