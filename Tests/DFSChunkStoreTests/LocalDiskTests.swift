@@ -48,7 +48,7 @@ import Testing
     }
   }
 
-  @Test func `whole pages take the way past the page cache, in order with the rest`() throws {
+  @Test func `whole pages and the rest come back in order, over cached bytes too`() throws {
     let temporary = try TemporaryDirectory("dfs-pages")
     let file = try PosixFileSystem().open(temporary.path + "/file", .create)
     let buffer = PageBuffer()
