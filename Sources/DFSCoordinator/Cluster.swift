@@ -20,6 +20,8 @@ package final class Cluster: Sendable {
     package var heirs: [GroupID: NodeID] = [:]
     /// Whose slot the heir of a group of several replicas takes over.
     package var predecessors: [GroupID: NodeID] = [:]
+    /// Of groups whose last change was that somebody gave a slot away.
+    package internal(set) var givers: [GroupID: SlotGiver] = [:]
     package var checks = CheckBook()
     package var refused = RefusedNodes()
     package var earlyPurges = EarlyPurges()
@@ -49,7 +51,7 @@ package final class Cluster: Sendable {
 
   /// Takes rows that are durable, such as those that a seal may have changed.
   package func apply(_ groups: [PlacementGroup]) {
-    withState { state in for group in groups { state.table.apply(group) } }
+    withState { state in for group in groups { state.apply(group) } }
   }
 
   /// Marks groups as no longer empty, before chunks are allocated in them.
@@ -66,12 +68,13 @@ package struct GroupSummary: Sendable, Hashable {
   /// Fewer writable members than a write needs.
   package var unwritable = 0
   package var vacantSlots = 0
-  /// Those with fewer full members in contact than replicas, in order of id.
+  /// Those with fewer copies in contact than replicas, in order of id. A node that has just given its slot away
+  /// counts like a full member.
   package var short: [ShortGroup] = []
 
   package struct ShortGroup: Sendable, Hashable {
     package var id: GroupID
-    /// Full members in contact.
+    /// Full members in contact, and who gave its slot away.
     package var copies: Int
     package var replicas: Int
   }
@@ -79,7 +82,7 @@ package struct GroupSummary: Sendable, Hashable {
   /// Most short groups that are named, for the census: those with the fewest copies.
   static let mostNamed = 10_000
 
-  init(table: SlotTable, membership: Membership) {
+  init(table: SlotTable, membership: Membership, givers: [GroupID: SlotGiver] = [:]) {
     groups = table.count
     for group in table.groups.values {
       let members = group.slots.map { slot in (slot.state, slot.node.flatMap { membership[$0] }) }
@@ -87,9 +90,12 @@ package struct GroupSummary: Sendable, Hashable {
       vacantSlots += members.count { $0.0 == .vacant }
       let replicas = Int(group.policy.replicas)
       if full.count < replicas { degraded += 1 }
-      let copies = full.count { $0.1?.isReachable == true }
+      let readable = full.count { $0.1?.isReachable == true }
+      let hasGiver = readable < replicas && givers[group.id]?.isThere(membership) == true
+      let copies = readable + (hasGiver ? 1 : 0)
       if copies < replicas { short.append(ShortGroup(id: group.id, copies: copies, replicas: replicas)) }
-      if copies == 0 { unreadable += 1 }
+      // An only member gives its slot to an heir that has everything but the newest chunks.
+      if readable == 0, replicas > 1 || !hasGiver { unreadable += 1 }
       if members.count(where: { $0.1?.isWritable == true }) < group.policy.writeQuorum { unwritable += 1 }
     }
     if short.count > Self.mostNamed {
@@ -128,11 +134,11 @@ extension Cluster.State {
 extension Cluster {
   /// Counted again only after a change of a row or of a node's life, and not while others wait.
   func groupSummary() -> GroupSummary {
-    let (known, stamp, table, membership) = withState { state in
-      (state.summary, state.stamp, state.table, state.membership)
+    let (known, stamp, table, membership, givers) = withState { state in
+      (state.summary, state.stamp, state.table, state.membership, state.givers)
     }
     if let known, known.stamp == stamp { return known.value }
-    let value = GroupSummary(table: table, membership: membership)
+    let value = GroupSummary(table: table, membership: membership, givers: givers)
     withState { $0.summary = (stamp, value) }
     return value
   }

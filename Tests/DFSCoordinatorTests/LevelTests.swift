@@ -1,5 +1,6 @@
 import DFSCore
 import DFSMetadata
+import DFSWire
 import NIOConcurrencyHelpers
 import TestSupport
 import Testing
@@ -90,6 +91,77 @@ import Testing
   }
 }
 
+/// What a group counts with while a slot of it changes hands.
+@Suite struct SlotGiverTests {
+  private let policy = PlacementPolicy(replicas: 3)
+
+  private func row(_ epoch: UInt64, _ slots: [(UInt64, SlotState)]) -> PlacementGroup {
+    PlacementGroup(
+      id: GroupID(rawValue: 1), epoch: GroupEpoch(rawValue: epoch), policy: policy,
+      slots: slots.map { GroupSlot(node: NodeID(rawValue: $0), state: $1) })
+  }
+
+  private func scene() throws -> (MembershipScene, Cluster) {
+    var scene = MembershipScene()
+    for number in 1...4 {
+      try scene.register(scene.registration(UInt64(number)))
+      try scene.heartbeat(UInt64(number))
+    }
+    let cluster = Cluster(
+      membership: scene.membership, table: SlotTable([row(1, [(1, .full), (2, .full), (3, .full)])]))
+    return (scene, cluster)
+  }
+
+  /// Copies in contact, where they are fewer than three.
+  private func copies(_ cluster: Cluster, _ scene: MembershipScene) -> Int? {
+    cluster.withState { $0.membership = scene.membership }
+    return cluster.groupSummary().short.first?.copies
+  }
+
+  @Test func `a group that is handed over is not short, until something else happens to it or to the giver`()
+    throws
+  {
+    let handedOver = row(2, [(1, .full), (2, .full), (4, .filling)])
+    var (scene, cluster) = try scene()
+    cluster.apply([handedOver])
+    #expect(copies(cluster, scene) == nil && cluster.groupSummary().degraded == 1)
+    cluster.apply([row(3, [(1, .full), (2, .behind), (4, .filling)])])
+    #expect(copies(cluster, scene) == 1, "who gave before a member missed something is not counted any more")
+
+    (scene, cluster) = try self.scene()
+    cluster.apply([handedOver])
+    _ = try scene.pass(12, beating: [1, 2, 4])
+    #expect(copies(cluster, scene) == 2, "the giver is down")
+    try scene.heartbeat(3)
+    #expect(copies(cluster, scene) == nil)
+    try scene.register(scene.registration(3, boot: 2))
+    try scene.heartbeat(3, boot: 2)
+    #expect(copies(cluster, scene) == 2, "it started anew")
+
+    (scene, cluster) = try self.scene()
+    cluster.apply([handedOver, row(3, [(1, .full), (2, .full), (4, .full)])])
+    #expect(copies(cluster, scene) == nil && cluster.withState { $0.givers.isEmpty })
+  }
+
+  @Test func `no slot of a node that was down, behind or one of two that left counts`() throws {
+    var (scene, cluster) = try scene()
+    _ = try scene.pass(12, beating: [1, 2, 4])
+    cluster.withState { $0.membership = scene.membership }
+    cluster.apply([row(2, [(1, .full), (2, .full), (4, .filling)])])
+    try scene.heartbeat(3)
+    #expect(copies(cluster, scene) == 2)
+
+    (scene, cluster) = try self.scene()
+    cluster.apply([row(2, [(1, .full), (2, .full), (3, .behind)])])
+    cluster.apply([row(3, [(1, .full), (2, .full), (4, .filling)])])
+    #expect(copies(cluster, scene) == 2)
+
+    (scene, cluster) = try self.scene()
+    cluster.apply([row(3, [(1, .full), (2, .full), (4, .filling)])])
+    #expect(copies(cluster, scene) == 2, "nobody knows what happened between")
+  }
+}
+
 /// The job that has them moved.
 @Suite(.timeLimit(.minutes(2))) struct LevelSlotsTests {
   /// Three nodes, and four chunks in each of their twelve groups at least.
@@ -173,6 +245,33 @@ import Testing
         let row = try #require(scene.group(of: chunk).flatMap { scene.row($0) })
         #expect(row.members.allSatisfy { datanodes.chunks(on: $0.rawValue).contains(chunk) })
       }
+    }
+  }
+
+  @Test func `a group that is handed over is as safe in the status as before`() async throws {
+    try await run { scene, datanodes, nodes, chunks in
+      let cluster = scene.coordinator.cluster
+      let fourth = try await join(4, like: nodes[0], scene)
+      let group = try #require(scene.group(of: chunks.sorted()[0]))
+      cluster.withState { ($0.heirs[group], $0.predecessors[group]) = (fourth.id, nodes[0].id) }
+      let reconciler = scene.reconciler
+      var pass: ReconcilePass?
+      for _ in 0..<10 where scene.row(group)?.members.contains(fourth.id) == false {
+        let step = try await reconciler.step(group, pass, leavingOut: []) { _ in }
+        if case .goesOn(let next) = step { pass = next } else { pass = nil }
+      }
+      #expect(scene.unfinished == [group])
+      func status() async throws -> WireGetStatusResponse {
+        let count = CountDegraded(namespace: scene.coordinator.namespace, cluster: cluster, disk: scene.disk)
+        try await scene.exhaust(count)
+        return try await scene.status()
+      }
+      let during = try await status()
+      #expect(during.groupsDegraded == 1 && during.groupsUnreadable == 0 && during.groupsUnwritable == 0)
+      #expect(during.chunksOnTwoCopies == 0 && during.chunksOnOneCopy == 0 && during.chunksAtRisk == 0)
+      try await scene.pass(12, beating: nodes.dropFirst() + [fourth])
+      let after = try await status()
+      #expect(after.chunksOnTwoCopies > 0, "the giver is down, and the heir may lack something")
     }
   }
 

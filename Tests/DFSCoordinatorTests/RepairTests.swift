@@ -23,6 +23,18 @@ extension CoordinatorScene {
       logger: Self.silence, now: { self.time.now }, clock: clock)
   }
 
+  var reconciler: GroupReconciler {
+    let (now, hanging) = ({ @Sendable [time] in time.now }, HangingNodes())
+    let inventories = NodeInventories(epoch: coordinator.namespace.epoch, channels: coordinator.channels)
+    return GroupReconciler(
+      namespace: coordinator.namespace, cluster: coordinator.cluster, groups: coordinator.service.groups,
+      channels: coordinator.channels, inventories: inventories, reports: coordinator.service.reports,
+      formers: FormerHolders(
+        cluster: coordinator.cluster, inventories: inventories, hanging: hanging, now: now),
+      disk: disk, loads: SourceLoads(), hanging: hanging, page: 2000, logger: Self.silence, now: now,
+      clock: ContinuousClock())
+  }
+
   /// Puts a file of one-block chunks and lets the nodes that signed for them have them.
   @discardableResult
   func store(
@@ -403,6 +415,7 @@ extension CoordinatorScene {
           state.table.groups.values.map { $0.slots.count { $0.state == .full } }.min()
         }
         #expect(fewest ?? 0 >= 2)
+        #expect(scene.coordinator.cluster.groupSummary().short.isEmpty, "node 1 has everything still")
         _ = try await job.step()
       }
       #expect(scene.coordinator.cluster.withState { $0.table.slotCount(of: nodes[0].id) } == 0)

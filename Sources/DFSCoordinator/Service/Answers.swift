@@ -112,7 +112,7 @@ extension Cluster {
   /// Rows that were just read; what is newer in them is learnt on the way.
   func answer(_ rows: [PlacementGroup]) -> PlacementAnswer {
     withState { state in
-      for row in rows { state.table.apply(row) }
+      for row in rows { state.apply(row) }
       return PlacementAnswer(rows, membership: state.membership)
     }
   }
