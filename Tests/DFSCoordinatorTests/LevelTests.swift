@@ -89,6 +89,26 @@ import Testing
     scene.table.apply(PlacementGroup(id: row.id, epoch: row.epoch.next, policy: row.policy, slots: slots))
     #expect(scene.moves(3, before: moves)[group] == nil, "it lacks a copy")
   }
+
+  @Test func `a node gets no more than leaves a tenth of its disk free, and others get the rest`() throws {
+    var scene = try scene(4)
+    scene.join(2)
+    for place in 0..<4 { scene.nodes[place].stored = .gib(scene.loads(3)[place]) }
+    scene.nodes[4].free = .gib(10)
+    var moves = scene.moves(3)
+    #expect(moves.count == scene.rules.levelsAtOnce && moves.values.allSatisfy { $0.to == node(6) })
+    scene.absent = [node(6)]
+    for (free, count) in [(10, 0), (11, 1), (13, 3), (50, scene.rules.levelsAtOnce)] {
+      scene.nodes[4].free = .gib(free)
+      moves = scene.moves(3)
+      #expect(moves.count == count, "a slot takes a GiB, and a tenth of the disk are ten")
+    }
+    // What is begun takes from the free space, and a group may be larger than others.
+    scene.nodes[4].free = .gib(6)
+    #expect(scene.moves(3, before: moves) == moves)
+    scene.nodes[4].free = .gib(4)
+    #expect(scene.moves(3, before: moves).isEmpty)
+  }
 }
 
 /// What a group counts with while a slot of it changes hands.

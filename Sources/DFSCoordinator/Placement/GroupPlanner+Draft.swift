@@ -51,7 +51,7 @@ extension GroupPlanner {
 
     /// The node with the smallest load for its weight that may join `members`; `nil` where nobody may.
     func choose(
-      joining members: [NodeID], below limit: Double = .infinity,
+      joining members: [NodeID], below limit: Double = .infinity, where isAble: (Int) -> Bool = { _ in true },
       using random: inout some RandomNumberGenerator
     ) -> Int? {
       let (taken, own) = (members.compactMap { zones[$0] }, members.compactMap { places[$0] })
@@ -64,7 +64,7 @@ extension GroupPlanner {
         if let best, best.crowd == 0, load > best.load { continue }
         let zone = zoneOfPlace[place]
         let crowd = taken.count { $0 == zone }
-        guard !own.contains(place), !isStrict || crowd == 0 else { continue }
+        guard !own.contains(place), !isStrict || crowd == 0, isAble(place) else { continue }
         if let found = best {
           guard (crowd, load) <= (found.crowd, found.load) else { continue }
           ties = (crowd, load) == (found.crowd, found.load) ? ties + 1 : 1

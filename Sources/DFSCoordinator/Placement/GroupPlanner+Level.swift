@@ -22,7 +22,9 @@ extension GroupPlanner {
   /// they change hands. The caller sees to it that nothing is at risk.
   ///
   /// A move is worth its copies only while the nodes are further apart than a tenth of a node's mean share, and
-  /// two slots. It never makes the zones of a group fewer.
+  /// two slots. It never makes the zones of a group fewer, and begins only where a slot of the giver's mean size
+  /// leaves the taker a tenth of its disk free: a copy that fills the disk would be given up and begun anew, again
+  /// and again.
   package func moves(
     _ table: SlotTable, before: [GroupID: Move], using random: inout some RandomNumberGenerator
   ) -> [GroupID: Move] {
@@ -30,21 +32,67 @@ extension GroupPlanner {
     let rows = table.groups(replicas: policy.replicas).compactMap { table[$0] }
     var draft = Draft(planner: self, groups: rows)
     var moves: [GroupID: Move] = [:]
+    var room = Room(candidates, table)
     for (group, move) in before.sorted(by: { $0.key < $1.key }) {
-      guard let row = table[group], draft.allows(move, of: row), draft.distance(of: move) ?? 0 > 0 else {
-        continue
-      }
+      guard let row = table[group], draft.allows(move, of: row), draft.distance(of: move) ?? 0 > 0,
+        room.lasts(for: move)
+      else { continue }
       moves[group] = move
       draft.count(move)
+      room.take(move)
     }
     let slack = draft.slack
     for row in rows.shuffled(using: &random).prefix(Self.mostRows) where moves[row.id] == nil {
       guard moves.count < rules.levelsAtOnce else { break }
-      guard !isEmpty(row.id), let move = draft.move(of: row, slack: slack, using: &random) else { continue }
+      guard !isEmpty(row.id), let move = draft.move(of: row, slack: slack, room, using: &random) else {
+        continue
+      }
       moves[row.id] = move
       draft.count(move)
+      room.take(move)
     }
     return moves
+  }
+
+  /// What the takers' disks have free, without what was promised to them.
+  fileprivate struct Room {
+    private var free: [NodeID: ByteCount]
+    private let reported: [NodeID: ByteCount]
+    private let capacity: [NodeID: ByteCount]
+    /// Of a mean one, of any policy.
+    private let slotBytes: [NodeID: ByteCount]
+
+    init(_ candidates: [Candidate], _ table: SlotTable) {
+      func each(_ value: (Candidate) -> ByteCount) -> [NodeID: ByteCount] {
+        Dictionary(candidates.map { ($0.node, value($0)) }, uniquingKeysWith: { first, _ in first })
+      }
+      reported = each(\.free)
+      free = reported
+      capacity = each(\.capacity)
+      slotBytes = each { candidate in
+        ByteCount(rawValue: candidate.stored.rawValue / Int64(max(1, table.slotCount(of: candidate.node))))
+      }
+    }
+
+    private func least(of node: NodeID) -> ByteCount {
+      ByteCount(rawValue: (capacity[node] ?? .zero).rawValue / Int64(TrashPressure.wantedShare))
+    }
+
+    /// For one that is to begin.
+    func isEnough(for move: Move) -> Bool {
+      guard let free = free[move.to] else { return false }
+      return free - (slotBytes[move.from] ?? .zero) >= least(of: move.to)
+    }
+
+    /// For one that was begun, and has taken some of it: a group may be larger than the mean.
+    func lasts(for move: Move) -> Bool {
+      guard let free = reported[move.to] else { return false }
+      return free.rawValue >= least(of: move.to).rawValue / 2
+    }
+
+    mutating func take(_ move: Move) {
+      free[move.to] = free[move.to].map { max(.zero, $0 - (slotBytes[move.from] ?? .zero)) }
+    }
   }
 }
 
@@ -57,14 +105,21 @@ extension GroupPlanner.Draft {
   /// From the fullest member that somebody much emptier can stand in for. That need not be the fullest one: its
   /// zone may have nobody else.
   fileprivate func move(
-    of row: PlacementGroup, slack: Double, using random: inout some RandomNumberGenerator
+    of row: PlacementGroup, slack: Double, _ room: GroupPlanner.Room,
+    using random: inout some RandomNumberGenerator
   ) -> GroupPlanner.Move? {
     for giver in row.members.compactMap({ places[$0] }).sorted(by: { load($0) > load($1) }) {
       let from = planner.candidates[giver].node
       let others = row.members.filter { $0 != from }
-      guard let taker = choose(joining: others, below: load(giver) - slack, using: &random) else { continue }
-      let move = GroupPlanner.Move(from: from, to: planner.candidates[taker].node)
-      if allows(move, of: row) { return move }
+      func move(_ place: Int) -> GroupPlanner.Move {
+        GroupPlanner.Move(from: from, to: planner.candidates[place].node)
+      }
+      guard
+        let taker = choose(
+          joining: others, below: load(giver) - slack, where: { room.isEnough(for: move($0)) },
+          using: &random)
+      else { continue }
+      if allows(move(taker), of: row) { return move(taker) }
     }
     return nil
   }

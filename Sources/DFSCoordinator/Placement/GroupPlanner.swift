@@ -19,11 +19,20 @@ package struct GroupPlanner: Sendable {
     package var node: NodeID
     package var zone: Zone
     package var capacity: ByteCount
+    /// Of its disk, which others may fill as well.
+    package var free: ByteCount
+    /// By its chunks.
+    package var stored: ByteCount
 
-    package init(node: NodeID, zone: Zone, capacity: ByteCount) {
+    /// An empty disk where nothing is said.
+    package init(
+      node: NodeID, zone: Zone, capacity: ByteCount, free: ByteCount? = nil, stored: ByteCount = .zero
+    ) {
       self.node = node
       self.zone = zone
       self.capacity = capacity
+      self.free = free ?? capacity
+      self.stored = stored
     }
   }
 

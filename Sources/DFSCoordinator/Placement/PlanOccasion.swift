@@ -49,7 +49,9 @@ extension GroupPlanner {
     self.init(
       policy: policy,
       candidates: present.filter(\.isEligible).map {
-        Candidate(node: $0.id, zone: $0.zone, capacity: $0.record.capacity)
+        Candidate(
+          node: $0.id, zone: $0.zone, capacity: $0.record.capacity, free: $0.free,
+          stored: $0.report?.stored ?? .zero)
       },
       zones: Dictionary(present.map { ($0.id, $0.zone) }, uniquingKeysWith: { first, _ in first }),
       rules: rules, leaving: leaving, inContact: Set(present.filter(\.isInContact).map(\.id)),
