@@ -54,6 +54,9 @@ package struct Coordinator: Sendable {
     let service = CoordinatorService(
       namespace: namespace, cluster: cluster, disk: disk, configuration: configuration, logger: logger,
       now: now)
+    for group in table.groups.values {
+      for node in group.doubted { service.reports.doubt(group.id, on: node) }
+    }
     let channels = NodeChannels(
       cluster: cluster, configuration: configuration.channel, loops: loops, logger: logger)
     let health = HealthService()

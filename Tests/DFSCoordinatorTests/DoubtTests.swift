@@ -1,4 +1,5 @@
 import DFSCore
+import DFSKeyValue
 import DFSMetadata
 import DFSWire
 import TestSupport
@@ -38,6 +39,42 @@ import Testing
       #expect(!scene.unfinished.contains(group) && datanodes.looks == 1)
       #expect(datanodes.copies.map(\.node) == [1], "the bad one was moved aside and made anew")
       #expect(scene.coordinator.service.reports.doubt(of: group, on: nodes[0].id) == .chunks([]))
+    }
+  }
+
+  @Test func `a coordinator that starts has a node with bad copies read all that it has of the group`()
+    async throws
+  {
+    let datanodes = ScriptedDataNodes()
+    try await datanodes.serve { address in
+      let store = MemoryStore()
+      var chunks: [ChunkID] = []
+      try await CoordinatorScene.run(store: store) { scene in
+        let nodes = try await scene.join(3, address: address)
+        chunks = try await scene.store("/f", on: nodes, datanodes, chunks: 1)
+        var heartbeat = nodes[0].heartbeat
+        heartbeat.badReplicas = [
+          .with {
+            $0.chunk = WireChunkId(chunks[0])
+            $0.group = scene.group(of: chunks[0])?.rawValue ?? 0
+            $0.node = 1
+            $0.fault = .corrupt
+          }
+        ]
+        try await nodes[0].beat(at: scene, heartbeat)
+      }
+      datanodes.rot(chunks[0], on: 1)
+      try await CoordinatorScene.run(store: store) { scene in
+        let group = try #require(scene.group(of: chunks[0]))
+        let node = NodeID(rawValue: 1)
+        #expect(scene.row(group)?.doubted == [node] && scene.unfinished == [group])
+        #expect(scene.coordinator.service.reports.doubt(of: group, on: node) == .everything)
+        _ = try await scene.join(3, address: address)
+        _ = try await scene.repair().step()
+        #expect(scene.unfinished.isEmpty && datanodes.copies.map(\.node) == [1])
+        #expect(scene.row(group)?.doubted == [])
+        #expect(scene.coordinator.service.reports.doubt(of: group, on: node) == .chunks([]))
+      }
     }
   }
 

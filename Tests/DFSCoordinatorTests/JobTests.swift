@@ -257,6 +257,7 @@ struct `Jobs of a coordinator` {
         let group = GroupID(rawValue: chunks.first { $0.index == 1 }?.group ?? 0)
         let row = try #require(try scene.coordinator.namespace.view().group(group))
         #expect(row.slots.filter { $0.state == .behind }.compactMap(\.node?.rawValue).sorted() == [1, 2])
+        #expect(row.doubted == Set(row.slots.filter { $0.state == .behind }.compactMap(\.node)))
       }
     }
   }

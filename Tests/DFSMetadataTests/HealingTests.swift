@@ -70,6 +70,41 @@ import Testing
   }
 
   @Test(arguments: Engine.allCases)
+  func `a node with bad copies is named until it is full again, though it leaves the group meanwhile`(
+    engine: Engine
+  ) async throws {
+    let cluster = try TestCluster(engine)
+    try await cluster.form(groups: 1)
+    let (node, group) = (NodeID(rawValue: 3), GroupID(rawValue: 0))
+    try await cluster.namespace.mutate(MarkBehind(node: NodeID(rawValue: 2), groups: [group], cause: .lost))
+    #expect(try cluster.group(0).doubted.isEmpty, "what is lost is not listed")
+    let before = try cluster.group(0)
+    try await cluster.namespace.mutate(MarkBehind(node: node, groups: [group], cause: .bad))
+    let row = try cluster.group(0)
+    #expect(row.doubted == [node] && row.epoch == before.epoch.next && row.countsFrom[node] == row.epoch)
+    try await set(2, .vacant, in: cluster)
+    try await set(2, GroupSlot(node: node, state: .filling), in: cluster)
+    try await cluster.restart()
+    #expect(try cluster.group(0).doubted == [node])
+    try await set(2, GroupSlot(node: node, state: .full), in: cluster)
+    #expect(try cluster.group(0).doubted.isEmpty)
+    try await cluster.finish()
+  }
+
+  @Test func `a row names a bounded number of nodes with bad copies, its members before others`() {
+    var row = PlacementGroup(
+      id: GroupID(rawValue: 1), epoch: .zero, policy: PlacementPolicy(replicas: 1), slots: [.vacant])
+    for number in 1...40 as ClosedRange<UInt64> {
+      row.slots = [GroupSlot(node: NodeID(rawValue: 41 - number), state: .full)]
+      row.foundBad(on: NodeID(rawValue: 41 - number), at: .zero)
+    }
+    #expect(row.doubted.count == Limits.doubtedNodes && row.doubted.contains(NodeID(rawValue: 1)))
+    row.slots = [GroupSlot(node: NodeID(rawValue: 99), state: .full)]
+    row.foundBad(on: NodeID(rawValue: 99), at: .zero)
+    #expect(row.doubted.count == Limits.doubtedNodes && row.doubted.contains(NodeID(rawValue: 99)))
+  }
+
+  @Test(arguments: Engine.allCases)
   func `a commit does not count what a member took before it lost chunks, until it is full again`(
     engine: Engine
   ) async throws {
@@ -349,5 +384,15 @@ import Testing
     writer.revision(Revision(rawValue: 4))
     let second = try GroupRecord(stored: writer.bytes).group(GroupID(rawValue: 1))
     #expect(second.missedAt == Revision(rawValue: 4) && second.counts(NodeID(rawValue: 5), at: .zero))
+
+    writer = RecordWriter()
+    writer.byte(3)
+    writer.number(UInt64(9))
+    writer.policy(PlacementPolicy(replicas: 1))
+    writer.slots([GroupSlot(node: NodeID(rawValue: 5), state: .full)])
+    writer.revision(Revision(rawValue: 4))
+    writer.number(UInt64(8))
+    let third = try GroupRecord(stored: writer.bytes).group(GroupID(rawValue: 1))
+    #expect(third.countsFrom == [NodeID(rawValue: 5): GroupEpoch(rawValue: 8)] && third.doubted.isEmpty)
   }
 }

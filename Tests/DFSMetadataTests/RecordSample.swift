@@ -170,6 +170,7 @@ struct RecordMaker {
     for member in group.members where flag() {
       group.countsFrom[member] = GroupEpoch(rawValue: number(1...UInt64.max))
     }
+    for _ in 0..<number(0...3) { group.doubted.insert(NodeID(rawValue: random.next())) }
     return group
   }
 

@@ -76,7 +76,9 @@ package struct VerifyReports: Job {
         return logger.info("reported replica need not be there", metadata: facts)
       }
       // Marked first: a report is known only when something follows from it.
-      try await groups.markBehind(report.node, [report.group], because: "a bad replica of \(report.chunk)")
+      try await groups.markBehind(
+        report.node, [report.group], error.code == .corrupt ? .bad : .lost,
+        because: "a bad replica of \(report.chunk)")
       if reports.confirm(report) {
         Counter(label: MetricNames.coordinatorBadReplicasTotal).increment()
         logger.warning("bad replica", metadata: facts)

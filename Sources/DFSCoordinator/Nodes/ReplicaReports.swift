@@ -44,9 +44,10 @@ extension ReplicaReport {
 /// Reports of bad replicas: those that wait to be verified, and those that were found true.
 ///
 /// A replica that was found bad stays known until its node has proved that what it lists is sound, or lists it no
-/// more: a node that could not move it aside forgets that with its next start. Both are bounded. A report that finds
-/// no room is dropped, for a reader that meets the replica again reports it again. Of what was found true, the
-/// oldest makes room, and everything that its node has of the group is in doubt from then on.
+/// more: a node that could not move it aside forgets that with its next start. A row says in the metadata which nodes
+/// had any, so that a coordinator that starts has them read everything. Both are bounded. A report that finds no room
+/// is dropped, for a reader that meets the replica again reports it again. Of what was found true, the oldest makes
+/// room, and everything that its node has of the group is in doubt from then on.
 package final class ReplicaReports: Sendable {
   package static let mostWaiting = 10_000
   package static let mostRemembered = 10_000
@@ -74,7 +75,7 @@ package final class ReplicaReports: Sendable {
     var confirmed: OrderedDictionary<Replica, Finding> = [:]
     /// The same by place.
     var chunks: [Place: Set<ChunkID>] = [:]
-    /// Where some were forgotten for want of room.
+    /// Where some are not known: forgotten for want of room, or found by a coordinator before this one.
     var doubted: Set<Place> = []
     var findings: UInt64 = 0
 
@@ -133,6 +134,11 @@ package final class ReplicaReports: Sendable {
       }
       return true
     }
+  }
+
+  /// Puts everything that the node has of the group in doubt.
+  package func doubt(_ group: GroupID, on node: NodeID) {
+    state.withLock { _ = $0.doubted.insert(Place(group: group, node: node)) }
   }
 
   /// How many were found true so far: see `forget`.

@@ -56,8 +56,12 @@ extension CoordinatorService {
     // first time, and marking it again would only have repair begin anew.
     let found = wire.compactMap { try? ReplicaReport($0) }.filter { $0.node == node && !reports.isKnown($0) }
     guard !found.isEmpty else { return }
+    let bad = found.filter { $0.fault == .corrupt }
+    let missing = found.filter { $0.fault != .corrupt }
     try await groups.markBehind(
-      node, found.map(\.group), because: "\(found.count) replicas that it found bad")
+      node, bad.map(\.group), .bad, because: "\(bad.count) replicas that it found bad")
+    try await groups.markBehind(
+      node, missing.map(\.group), .lost, because: "\(missing.count) replicas that it found missing")
     let news = found.filter { reports.confirm($0) }
     for report in news {
       logger.warning(

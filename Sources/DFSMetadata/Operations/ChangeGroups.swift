@@ -99,7 +99,9 @@ extension ChangeGroups {
     let epoch = before?.epoch.next ?? .first(inIncarnation: transaction.context.incarnation)
     let group = PlacementGroup(
       id: change.id, epoch: epoch, policy: change.policy, slots: change.slots, missedAt: missedAt,
-      countsFrom: before?.countsFrom(with: members, at: epoch) ?? [:])
+      countsFrom: before?.countsFrom(with: members, at: epoch) ?? [:],
+      doubted: (before?.doubted ?? []).subtracting(
+        change.slots.filter { $0.state == .full }.compactMap(\.node)))
     // Commits count the holders of their segments again, unless nobody can count less than before.
     if !group.countsAll(of: before) { transaction.membersChanged() }
     try transaction.put(GroupRecord(group), at: Keys.group(change.id))

@@ -10,11 +10,13 @@ package struct MarkBehind: Mutation {
   }
 
   package enum Cause: UInt8, Sendable, Hashable {
-    /// It had them: it lost them, or they were found bad. The epoch is raised, and receipts that the node gave
-    /// before count no more: open uploads may rest on what was lost, so their commits count again.
+    /// It had them, and has them no more. The epoch is raised, and receipts that the node gave before count no
+    /// more: open uploads may rest on what was lost, so their commits count again.
     case lost = 1
     /// It never had them, and what it has it keeps: its receipts count as before.
     case lacks = 2
+    /// As `lost`, but it may list them again, for they were found bad: the row names the node until it is full.
+    case bad = 3
   }
 
   package var node: NodeID
@@ -55,12 +57,13 @@ extension MarkBehind {
       guard var row = try transaction.groupRow(id), row.members.contains(node) else { continue }
       switch cause {
       case .lost: row.lost(by: node, at: transaction.revision)
+      case .bad: row.foundBad(on: node, at: transaction.revision)
       case .lacks: row.missed(by: [node], at: transaction.revision)
       }
       try transaction.put(GroupRecord(row), at: Keys.group(id))
       marked.append(id)
     }
-    if !marked.isEmpty, cause == .lost { transaction.membersChanged() }
+    if !marked.isEmpty, cause != .lacks { transaction.membersChanged() }
     return Outcome(groups: marked)
   }
 }

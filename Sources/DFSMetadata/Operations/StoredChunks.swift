@@ -153,4 +153,13 @@ extension PlacementGroup {
     if epoch == before { epoch = epoch.next }
     countsFrom[node] = epoch
   }
+
+  /// Notes that a member has bad copies of chunks: what it lists proves nothing until it is full again.
+  mutating func foundBad(on node: NodeID, at revision: Revision) {
+    lost(by: node, at: revision)
+    doubted.insert(node)
+    // Members count chunks, so they come first.
+    let others = doubted.subtracting(members).sorted()
+    doubted.subtract(others.dropFirst(max(0, Limits.doubtedNodes - members.count)))
+  }
 }

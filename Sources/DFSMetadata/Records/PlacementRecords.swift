@@ -9,9 +9,11 @@ struct GroupRecord: StoredRecord, Hashable {
   var missedAt: Revision
   /// Since version 3.
   var countsFrom: [NodeID: GroupEpoch]
+  /// Since version 4.
+  var doubted: Set<NodeID>
 
   static let what: StaticString = "group"
-  static let version: UInt8 = 3
+  static let version: UInt8 = 4
   static let oldestVersion: UInt8 = 1
 
   init(_ group: PlacementGroup) {
@@ -20,11 +22,13 @@ struct GroupRecord: StoredRecord, Hashable {
     slots = group.slots
     missedAt = group.missedAt
     countsFrom = group.countsFrom
+    doubted = group.doubted
   }
 
   func group(_ id: GroupID) -> PlacementGroup {
     PlacementGroup(
-      id: id, epoch: epoch, policy: policy, slots: slots, missedAt: missedAt, countsFrom: countsFrom)
+      id: id, epoch: epoch, policy: policy, slots: slots, missedAt: missedAt, countsFrom: countsFrom,
+      doubted: doubted)
   }
 
   func writeFields(to writer: inout RecordWriter) {
@@ -34,6 +38,8 @@ struct GroupRecord: StoredRecord, Hashable {
     writer.revision(missedAt)
     // In the order of the slots, zero for who counts from the beginning.
     for node in slots.compactMap(\.node) { writer.number((countsFrom[node] ?? .zero).rawValue) }
+    writer.number(UInt(doubted.count))
+    for node in doubted.sorted() { writer.node(node) }
   }
 
   init(fieldsFrom reader: inout RecordReader) throws {
@@ -45,6 +51,10 @@ struct GroupRecord: StoredRecord, Hashable {
     for node in slots.compactMap(\.node) where reader.recordVersion >= 3 {
       let since = GroupEpoch(rawValue: try reader.number())
       if since > .zero { countsFrom[node] = since }
+    }
+    doubted = []
+    if reader.recordVersion >= 4 {
+      for _ in 0..<(try reader.count(upTo: Limits.doubtedNodes)) { doubted.insert(try reader.node()) }
     }
     guard slots.count == Int(policy.replicas) else {
       throw reader.corrupt("its slots are not as many as its replicas")

@@ -6,6 +6,8 @@ package enum Limits {
   package static let inodeChunks = 16
   /// Segments of one file: 32 TiB of 8 MiB chunks, so that a commit that checks them all again stays short.
   package static let segments = 8192
+  /// Nodes of which a row says that they had bad copies: its members, and others as long as there is room.
+  package static let doubtedNodes = 32
   /// Chunk indices that one call may allocate.
   package static let allocation = 512
   /// Allocation pages that one seal may touch: more means that the client seals far from the order it

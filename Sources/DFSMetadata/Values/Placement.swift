@@ -44,10 +44,13 @@ package struct PlacementGroup: Sendable, Hashable {
   /// Of members that joined after the group was opened, or were found to lack chunks that they had: the epoch that
   /// this made. Their receipts of earlier epochs say nothing any more. Others count from the beginning.
   package var countsFrom: [NodeID: GroupEpoch]
+  /// Nodes, members or not, that had bad copies and were not full since: whoever does not know which ones has the
+  /// node read everything that it lists. At most `Limits.doubtedNodes`.
+  package var doubted: Set<NodeID>
 
   package init(
     id: GroupID, epoch: GroupEpoch, policy: PlacementPolicy, slots: [GroupSlot], missedAt: Revision = .zero,
-    countsFrom: [NodeID: GroupEpoch] = [:]
+    countsFrom: [NodeID: GroupEpoch] = [:], doubted: Set<NodeID> = []
   ) {
     self.id = id
     self.epoch = epoch
@@ -55,6 +58,7 @@ package struct PlacementGroup: Sendable, Hashable {
     self.slots = slots
     self.missedAt = missedAt
     self.countsFrom = countsFrom
+    self.doubted = doubted
   }
 
   package var members: [NodeID] { slots.compactMap(\.node) }
