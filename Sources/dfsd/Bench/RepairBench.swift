@@ -15,7 +15,9 @@ struct RepairBench {
   private static let chunksPerFile = 100
   private static let operationBytes = 64 << 10
   /// A foreground sample lasts so long.
-  private static let sample = Duration.seconds(10)
+  private static let sample = Duration.seconds(5)
+  /// Samples with repair, and as many without.
+  private static let turns = 4
   private let clock = ContinuousClock()
 
   func run(_ ceilings: MachineCeilings) async throws -> RepairReport {
@@ -27,7 +29,7 @@ struct RepairBench {
     say("storing \(chunks) chunks of \(chunkSize)")
     let files = try await fill()
     say("measuring the foreground")
-    report.before = .init(try await foreground(files, for: Self.sample))
+    report.before = .init(try await foreground(files, for: Self.sample * Self.turns))
 
     say("killing a datanode")
     let kill = clock.now
@@ -49,8 +51,7 @@ struct RepairBench {
     return report
   }
 
-  /// Lets a third of the copies be made in peace, puts the foreground beside it for a sample, then waits for the
-  /// rest.
+  /// Lets a third of the copies be made in peace, puts the foreground beside it, then waits for the rest.
   private func watch(
     _ files: [RemotePath], since first: ContinuousClock.Instant, _ report: inout RepairReport
   ) async throws {
@@ -64,13 +65,39 @@ struct RepairBench {
     let middle = try await client.status().repair.repairedBytes
     report.idleRate = Double((middle - begin).rawValue) / max(0.001, first.duration(to: alone).seconds)
     guard try await !isHealed(client.status()) else { return }
-    say("repair beside a foreground")
-    let start = clock.now
-    report.during = .init(try await foreground(files, for: Self.sample))
-    let loaded = try await client.status().repair.repairedBytes - middle
-    report.loadedRate = Double(loaded.rawValue) / start.duration(to: clock.now).seconds
+    try await takeTurns(files, &report)
     say("waiting until everything is whole")
     _ = try await wait(for: "all copies", atMost: .seconds(1800), until: isHealed)
+  }
+
+  /// The foreground beside repair and beside none, in turn: the machine's speed changes by more from one minute to
+  /// the next than repair changes the latencies.
+  private func takeTurns(_ files: [RemotePath], _ report: inout RepairReport) async throws {
+    say("a foreground, in turn beside repair and while it pauses")
+    var (during, between): ([Double], [Double]) = ([], [])
+    var (loaded, time) = (Int64(0), 0.0)
+    for _ in 0..<Self.turns {
+      let (before, start) = (try await client.status().repair.repairedBytes, clock.now)
+      during += try await foreground(files, for: Self.sample)
+      time += start.duration(to: clock.now).seconds
+      loaded += (try await client.status().repair.repairedBytes - before).rawValue
+      try await pauseRepair()
+      between += try await foreground(files, for: Self.sample)
+      try await client.controlJob(Self.repair, .resume, at: .coordinator)
+    }
+    (report.during, report.between) = (.init(during), .init(between))
+    report.loadedRate = Double(loaded) / time
+  }
+
+  private static let repair = "repair"
+
+  /// Returns when the copies that were under way are made.
+  private func pauseRepair() async throws {
+    try await client.controlJob(Self.repair, .pause, at: .coordinator)
+    while try await client.jobs(.coordinator).jobs.contains(where: { $0.name == Self.repair && $0.isWorking })
+    {
+      try await Task.sleep(for: .milliseconds(100))
+    }
   }
 
   private func isHealed(_ status: ClusterStatus) -> Bool {
@@ -163,7 +190,9 @@ struct RepairBench {
     guard let file = files.randomElement() else { return }
     let start = Int64(Int.random(in: 0..<chunksPerFile) * chunkBytes)
     let bytes = try await client.read(file, range: start..<start + Int64(operationBytes))
-    guard bytes.count == operationBytes else { throw BenchError("a read came back with \(bytes.count) bytes") }
+    guard bytes.count == operationBytes else {
+      throw BenchError("a read came back with \(bytes.count) bytes")
+    }
   }
 
   // MARK: Watching

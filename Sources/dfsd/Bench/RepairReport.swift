@@ -32,9 +32,10 @@ struct RepairReport: Codable, Sendable {
   var healed = 0.0
   /// While nothing else ran: bytes a second.
   var idleRate = 0.0
-  /// While the foreground ran, with its latencies.
+  /// While the foreground ran, with its latencies; and those in between, while repair paused.
   var loadedRate = 0.0
   var during = Foreground([])
+  var between = Foreground([])
   var repairedChunks: UInt64 = 0
 
   init(ceilings: MachineCeilings) { self.ceilings = ceilings }
@@ -50,6 +51,7 @@ struct RepairReport: Codable, Sendable {
     case idleRate = "repair_bytes_per_s_idle"
     case loadedRate = "repair_bytes_per_s_under_load"
     case during = "foreground_during_repair"
+    case between = "foreground_while_repair_pauses"
     case repairedChunks = "repaired_chunks"
   }
 
@@ -60,24 +62,33 @@ struct RepairReport: Codable, Sendable {
   }
 
   var lines: [String] {
-    func text(_ format: String, _ values: any CVarArg...) -> String { String(format: format, arguments: values) }
+    func text(_ format: String, _ values: any CVarArg...) -> String {
+      String(format: format, arguments: values)
+    }
     let share = ceilings.diskWrite > 0 ? idleRate / 1e6 / ceilings.diskWrite * 100 : 0
-    let growth = before.p99 > 0 ? (during.p99 / before.p99 - 1) * 100 : 0
+    func foreground(_ name: String, _ value: Foreground) -> String {
+      "foreground \(name) "
+        + text("%8.1f ms p50, %.1f ms p99 of %d", value.p50 * 1000, value.p99 * 1000, value.operations)
+    }
+    func growth(since other: Foreground) -> Double {
+      other.p99 > 0 ? (during.p99 / other.p99 - 1) * 100 : 0
+    }
     return [
       text("detected             %8.1f s after the kill", detected),
       text("first copy           %8.1f s", firstCopy),
       text("healed               %8.1f s, %d chunks copied", healed, Int(clamping: repairedChunks)),
       text(
-        "repair, idle         %8.0f MB/s, %.0f %% of what the disk writes with sync (%.0f MB/s)", idleRate / 1e6,
+        "repair, idle         %8.0f MB/s, %.0f %% of what the disk writes with sync (%.0f MB/s)",
+        idleRate / 1e6,
         share, ceilings.diskWrite),
       text("repair, under load   %8.0f MB/s", loadedRate / 1e6),
       text(
         "reads, undetected    %8.1f ms p50, %.1f ms p99 of %d", undetected.p50 * 1000, undetected.p99 * 1000,
         undetected.operations),
-      text("foreground before    %8.1f ms p50, %.1f ms p99 of %d", before.p50 * 1000, before.p99 * 1000, before.operations),
-      text(
-        "foreground during    %8.1f ms p50, %.1f ms p99 of %d (p99 %+.0f %%)", during.p50 * 1000,
-        during.p99 * 1000, during.operations, growth),
+      foreground("before   ", before),
+      foreground("in turn  ", between) + " while repair pauses",
+      foreground("beside it", during)
+        + text(" (p99 %+.0f %%; to before the kill %+.0f %%)", growth(since: between), growth(since: before)),
     ]
   }
 }
