@@ -23,6 +23,22 @@ import Testing
     while last != "STOPPING=1" { last = try listener.receive() }
     #expect(try await server.exit(within: .seconds(40)) == 0)
   }
+
+  @Test func `a server that is asked to stop while it still opens its data ends at once, as asked`()
+    async throws
+  {
+    let directory = try TemporaryDirectory("dfs-opening")
+    // Reading a pipe that nobody writes to takes for ever, as opening a large store may seem to.
+    #expect(mkfifo(directory.path + "/identity", 0o600) == 0)
+    let log = directory.path + "/log"
+    let server = try StartedProgram(
+      ProcessCluster.program,
+      ["datanode", "--listen", "127.0.0.1:0", "--data", directory.path, "--coordinators", "127.0.0.1:9"],
+      output: log, errors: log)
+    try await server.waitUntilHandling(SIGTERM)
+    server.signal(SIGTERM)
+    #expect(try await server.exit(within: .seconds(20)) == 0)
+  }
 }
 
 /// The receiving end of sd_notify(3).

@@ -108,16 +108,18 @@ package actor ProcessCluster {
     _ = try await datanode?.exit(within: .seconds(10))
   }
 
-  /// Asks the coordinator alone to stop and returns its exit status.
+  /// Asks the coordinator alone to stop, even if it is only just starting, and returns its exit status.
   package func stopCoordinator() async throws -> Int32? {
+    try await coordinator?.waitUntilHandling(SIGTERM)
     coordinator?.signal(SIGTERM)
     defer { coordinator = nil }
     return try await coordinator?.exit(within: .seconds(40))
   }
 
-  /// Asks one datanode to stop and returns its exit status.
+  /// Asks one datanode to stop, even if it is only just starting, and returns its exit status.
   package func stopDatanode(_ number: Int) async throws -> Int32? {
     let datanode = datanodes.removeValue(forKey: number)
+    try await datanode?.waitUntilHandling(SIGTERM)
     datanode?.signal(SIGTERM)
     return try await datanode?.exit(within: .seconds(40))
   }
@@ -149,7 +151,10 @@ package actor ProcessCluster {
   /// Asks every process to stop and waits for it; returns their exit statuses, the coordinator's first.
   package func stop() async throws -> [Int32] {
     let all = [coordinator].compactMap { $0 } + datanodes.values
-    for program in all { program.signal(SIGTERM) }
+    for program in all {
+      try await program.waitUntilHandling(SIGTERM)
+      program.signal(SIGTERM)
+    }
     var statuses: [Int32] = []
     for program in all { statuses.append(try await program.exit(within: .seconds(40))) }
     coordinator = nil

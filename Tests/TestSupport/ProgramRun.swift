@@ -80,6 +80,32 @@ package final class StartedProgram: @unchecked Sendable {
   package var isRunning: Bool { process.isRunning }
   package func signal(_ number: Int32) { if process.isRunning { kill(pid, number) } }
 
+  /// Waits until the program has said what it does on a signal, which takes it a moment after its start: before
+  /// that the signal would just end it. Returns also when the program has ended.
+  package func waitUntilHandling(_ number: Int32, limit: Duration = .seconds(20)) async throws {
+    let end = ContinuousClock.now.advanced(by: limit)
+    while isRunning, !handles(number) {
+      guard ContinuousClock.now < end else {
+        throw ProgramRun.TimedOut(
+          description: "\(arguments.joined(separator: " ")) does not handle signal \(number)")
+      }
+      try await Task.sleep(for: .milliseconds(5))
+    }
+  }
+
+  /// Whether the signal is caught, or ignored and read from a descriptor, as proc(5) shows it. That it is blocked
+  /// says nothing: a program inherits that from the thread that started it.
+  private func handles(_ number: Int32) -> Bool {
+    guard let status = try? String(contentsOfFile: "/proc/\(pid)/status", encoding: .utf8) else {
+      return false
+    }
+    return status.split(separator: "\n").contains { line in
+      guard line.hasPrefix("SigCgt:") || line.hasPrefix("SigIgn:") else { return false }
+      let mask = UInt64(line.drop { $0 != "\t" }.dropFirst(), radix: 16) ?? 0
+      return mask & 1 << UInt64(number - 1) != 0
+    }
+  }
+
   /// The exit status, or 128 and the number of the signal that ended it.
   package func exit(within limit: Duration) async throws -> Int32 {
     let status = await withTaskGroup(of: Int32?.self) { group in

@@ -20,6 +20,7 @@ struct CoordinatorCommand: AsyncParsableCommand {
   @OptionGroup var role: RoleOptions
 
   func run() async throws {
+    RoleRunner.endWhenAsked()
     let settings = try role.settings(for: .coordinator, role: "coordinator")
     settings.startLog()
     let logger = Logger(label: "dfs.coordinator")

@@ -29,6 +29,7 @@ struct DataNodeCommand: AsyncParsableCommand {
   var advertise: String?
 
   func run() async throws {
+    RoleRunner.endWhenAsked()
     let settings = try role.settings(
       for: .datanode, role: "datanode",
       flags: ["coordinators": coordinators, "datanode.zone": zone, "datanode.advertise": advertise])

@@ -47,6 +47,7 @@ struct UpCommand: AsyncParsableCommand {
   }
 
   func run() async throws {
+    RoleRunner.endWhenAsked()
     let directory = URL(fileURLWithPath: dir).standardizedFileURL.path
     let settings = try self.settings(directory)
     settings.startLog()

@@ -11,6 +11,14 @@ struct RoleRunner: Sendable {
   /// Whose turns prove to the watchdog that the process is alive.
   let loops: NetworkLoops
 
+  /// To be called before anything is opened: until `run` listens for signals, being asked to stop ends the
+  /// process at once and as a success. Opening a store may take long, nothing is promised to anybody before it
+  /// is open, and what lies on disk is used to an end at any instruction. Without a handler the status would
+  /// tell of a failure, and as process 1 of a container the kernel would drop the signal.
+  static func endWhenAsked() {
+    for number in [SIGTERM, SIGINT] { signal(number) { _ in _exit(0) } }
+  }
+
   /// Stops the services in reverse order: the first is there the longest. `announce` runs beside them, and
   /// what it returns is what `systemctl status` shows.
   func run(_ services: [any Service], announce: @escaping @Sendable () async throws -> String) async throws {
