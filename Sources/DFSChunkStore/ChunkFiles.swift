@@ -126,12 +126,14 @@ final class ChunkFiles: Sendable {
   // MARK: Reading
 
   /// Throws `.notFound`, or `.corrupt` when the footer is damaged or belongs to something else.
-  func open(_ chunk: ChunkID, in group: GroupID) throws -> OpenChunk {
-    if let open = cache.chunk(chunk), open.footer.group == group { return open }
+  func open(_ chunk: ChunkID, in group: GroupID) throws -> FileChunkReader {
+    if let open = cache.chunk(chunk), open.footer.group == group {
+      return FileChunkReader(open, isReadAgain: true)
+    }
     let removals = cache.removals
     let open = try openAnew(chunk, in: group)
     cache.insert(open, ifStill: removals)
-    return open
+    return FileChunkReader(open, isReadAgain: false)
   }
 
   /// As `open`, but reads the footer from the disk in any case.

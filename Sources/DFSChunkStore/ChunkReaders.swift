@@ -5,16 +5,31 @@ import DFSCrypto
 /// Reads a chunk that is a file of its own.
 final class FileChunkReader: ChunkReader {
   private let chunk: OpenChunk
+  let isReadAgain: Bool
 
-  init(_ chunk: OpenChunk) { self.chunk = chunk }
+  init(_ chunk: OpenChunk, isReadAgain: Bool) {
+    self.chunk = chunk
+    self.isReadAgain = isReadAgain
+  }
+
+  // The file may be kept open for long, and descriptors are few.
+  deinit { chunk.file.endPages() }
 
   var description: ChunkDescription { chunk.footer.description }
   var checksums: [UInt32] { chunk.footer.checksums }
   var leaves: [UInt8] { chunk.footer.leaves }
 
-  func read(_ blocks: Range<Int>, into buffer: UnsafeMutableRawBufferPointer) throws {
+  func read(_ blocks: Range<Int>, into buffer: UnsafeMutableRawBufferPointer, pastCache: Bool) throws {
     let range = try checkedBytes(of: blocks, buffer.count)
-    guard try chunk.file.read(into: buffer, at: range.lowerBound) == range.count else {
+    // Blocks begin at a page; the last of a chunk need not end at one.
+    let whole = pastCache ? buffer.count - buffer.count % PageBuffer.pageSize : 0
+    let pages = UnsafeMutableRawBufferPointer(rebasing: buffer[..<whole])
+    let rest = UnsafeMutableRawBufferPointer(rebasing: buffer[whole...])
+    var count = pages.isEmpty ? 0 : try chunk.file.readPages(into: pages, at: range.lowerBound)
+    if count == whole, !rest.isEmpty {
+      count += try chunk.file.read(into: rest, at: range.lowerBound + whole)
+    }
+    guard count == range.count else {
       throw DFSError(.corrupt, "chunk \(description.chunk) is shorter than its footer says")
     }
     try check(UnsafeRawBufferPointer(buffer), of: blocks)
@@ -43,8 +58,10 @@ final class SmallChunkReader: ChunkReader {
   var description: ChunkDescription { footer.description }
   var checksums: [UInt32] { footer.checksums }
   var leaves: [UInt8] { footer.leaves }
+  /// It is in memory, and needs no place anywhere.
+  var isReadAgain: Bool { true }
 
-  func read(_ blocks: Range<Int>, into buffer: UnsafeMutableRawBufferPointer) throws {
+  func read(_ blocks: Range<Int>, into buffer: UnsafeMutableRawBufferPointer, pastCache: Bool) throws {
     let range = try checkedBytes(of: blocks, buffer.count)
     payload.withUnsafeBytes { buffer.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[range])) }
     try check(UnsafeRawBufferPointer(buffer), of: blocks)
@@ -84,8 +101,9 @@ extension ChunkReader {
     let leaves = leaves
     for start in stride(from: 0, to: checksums.count, by: Self.verifyStep) {
       let blocks = start..<min(start + Self.verifyStep, checksums.count)
-      try withUnsafeTemporaryAllocation(byteCount: bytes(of: blocks).count, alignment: 64) { buffer in
-        try read(blocks, into: buffer)
+      try withUnsafeTemporaryAllocation(byteCount: bytes(of: blocks).count, alignment: PageBuffer.pageSize) {
+        buffer in
+        try read(blocks, into: buffer, pastCache: true)
         let found = MerkleTree.leaves(of: UnsafeRawBufferPointer(buffer))
         for (block, leaf) in zip(blocks, found) {
           let stored = leaves[block * Digest.byteCount..<(block + 1) * Digest.byteCount]

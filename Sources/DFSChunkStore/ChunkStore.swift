@@ -224,9 +224,13 @@ package protocol ChunkReader: AnyObject, Sendable {
   /// was opened.
   var leaves: [UInt8] { get }
 
+  /// Whether the chunk was read a moment ago, too: then it is worth its place in the page cache.
+  var isReadAgain: Bool { get }
+
   /// Reads the blocks `blocks` into `buffer`, which has exactly their bytes, and checks each against its
-  /// CRC32C. Throws `.corrupt`.
-  func read(_ blocks: Range<Int>, into buffer: UnsafeMutableRawBufferPointer) throws
+  /// CRC32C; `pastCache` without taking a place in the page cache, where the file system has a way: the buffer
+  /// begins at a page (4 KiB) then. Throws `.corrupt`.
+  func read(_ blocks: Range<Int>, into buffer: UnsafeMutableRawBufferPointer, pastCache: Bool) throws
 
   /// Where these blocks lie in a file, when they do; nothing is read or checked. `nil` for a chunk that is no
   /// file of its own.
@@ -238,6 +242,10 @@ package protocol ChunkReader: AnyObject, Sendable {
 }
 
 extension ChunkReader {
+  package func read(_ blocks: Range<Int>, into buffer: UnsafeMutableRawBufferPointer) throws {
+    try read(blocks, into: buffer, pastCache: false)
+  }
+
   /// The bytes of the chunk that `blocks` covers.
   package func bytes(of blocks: Range<Int>) -> Range<Int> {
     let end = min(blocks.upperBound * Block.size, description.length)

@@ -56,6 +56,11 @@ package protocol OpenFile: AnyObject, Sendable {
   func writePages(_ pages: UnsafeRawBufferPointer, at offset: Int) throws
   /// Reads as much as there is, up to the buffer's length.
   func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws -> Int
+  /// As `read`, for whole pages of 4 KiB into memory and from an offset that are multiples of that; past the page cache
+  /// where the file system can.
+  func readPages(into pages: UnsafeMutableRawBufferPointer, at offset: Int) throws -> Int
+  /// Nobody reads or writes pages for now: closes what that keeps open.
+  func endPages()
   func length() throws -> Int
   /// Makes the bytes and the length durable.
   func sync() throws
@@ -75,6 +80,10 @@ extension OpenFile {
     try write(pages, at: offset)
     startWriteback(offset..<offset + pages.count)
   }
+  package func readPages(into pages: UnsafeMutableRawBufferPointer, at offset: Int) throws -> Int {
+    try read(into: pages, at: offset)
+  }
+  package func endPages() {}
 }
 
 extension FileSystem {

@@ -184,7 +184,7 @@ package final class LocalChunkStore: ChunkStore {
     try requireOpen()
     try unmoved.check(chunk, in: group)
     if let (payload, footer) = try small.load(chunk, in: group) { return SmallChunkReader(payload, footer) }
-    do { return FileChunkReader(try files.open(chunk, in: group)) } catch let error as DFSError
+    do { return try files.open(chunk, in: group) } catch let error as DFSError
       where error.code == .notFound
     {
       throw DFSError(.notFound, "chunk \(chunk) of group \(group) is not here")
@@ -283,7 +283,7 @@ package final class LocalChunkStore: ChunkStore {
       let whole = 0..<ChunkFooter.storedLength(of: open.footer.length)
       open.file.dropCached(whole)
       defer { open.file.dropCached(whole) }
-      try FileChunkReader(open).verify()
+      try FileChunkReader(open, isReadAgain: false).verify()
       return open.footer.description
     } catch let error as DFSError where error.code == .notFound {
       throw DFSError(.notFound, "chunk \(chunk) of group \(group) is not here")

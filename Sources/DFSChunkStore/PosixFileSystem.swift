@@ -38,7 +38,7 @@ package struct PosixFileSystem: FileSystem {
       }
     let descriptor = Glibc.open(path, flags | O_CLOEXEC | O_NOFOLLOW, 0o600)
     guard descriptor >= 0 else { throw readFailure(errno, "open", path) }
-    return PosixFile(descriptor, path)
+    return PosixFile(descriptor, path, access: flags & O_ACCMODE)
   }
 
   package func length(of path: String) throws -> Int? {
@@ -100,24 +100,31 @@ private final class PosixFile: OpenFile {
   /// The way past the page cache.
   private enum DirectWay {
     case untried
-    case open(Int32)
+    case open(Descriptor)
     /// The file system has none.
     case closed
   }
 
+  /// Closed when the last call that uses it is over.
+  private final class Descriptor: Sendable {
+    let number: Int32
+    init(_ number: Int32) { self.number = number }
+    deinit { Glibc.close(number) }
+  }
+
   private let number: Int32
   private let path: String
+  private let access: Int32
   private let direct = Mutex(DirectWay.untried)
 
-  init(_ descriptor: Int32, _ path: String) {
+  /// `access` is how the descriptor was opened: `O_RDONLY` or `O_RDWR`.
+  init(_ descriptor: Int32, _ path: String, access: Int32) {
     number = descriptor
     self.path = path
+    self.access = access
   }
 
-  deinit {
-    if case .open(let direct) = direct.withLock({ $0 }) { Glibc.close(direct) }
-    Glibc.close(number)
-  }
+  deinit { Glibc.close(number) }
 
   var descriptor: Int32? { number }
 
@@ -135,15 +142,16 @@ private final class PosixFile: OpenFile {
 
   func writePages(_ pages: UnsafeRawBufferPointer, at offset: Int) throws {
     var done = 0
-    while done < pages.count, let direct = directDescriptor() {
-      let count = write(pages, from: done, at: offset, to: direct)
+    while done < pages.count,
+      let (count, error) = pastCache({ write(pages, from: done, at: offset, to: $0) })
+    {
       if count > 0 {
         done += count
-      } else if count < 0, errno == EINVAL {
+      } else if count < 0, error == EINVAL {
         // It wants more than pages, or the rest after a short write is no longer aligned.
         closeDirectWay()
-      } else if count < 0, errno != EINTR {
-        throw failure(errno, "write", path)
+      } else if count < 0, error != EINTR {
+        throw failure(error, "write", path)
       }
     }
     guard done < pages.count else { return }
@@ -158,31 +166,62 @@ private final class PosixFile: OpenFile {
     pwrite(descriptor, bytes.baseAddress?.advanced(by: start), bytes.count - start, off_t(offset + start))
   }
 
-  private func directDescriptor() -> Int32? {
+  /// What `call` answers for the descriptor of that way, with its `errno`; `nil` when there is none.
+  private func pastCache(_ call: (Int32) -> Int) -> (count: Int, error: Int32)? {
+    guard let direct = directDescriptor() else { return nil }
+    return withExtendedLifetime(direct) {
+      let count = call(direct.number)
+      return (count, errno)
+    }
+  }
+
+  private func directDescriptor() -> Descriptor? {
     direct.withLock { way in
       if case .untried = way {
         // Another open of the same file, whatever became of its name.
-        let descriptor = Glibc.open("/proc/self/fd/\(number)", O_WRONLY | O_CLOEXEC | __O_DIRECT)
-        way = descriptor >= 0 ? .open(descriptor) : .closed
+        let descriptor = Glibc.open("/proc/self/fd/\(number)", access | O_CLOEXEC | __O_DIRECT)
+        way = descriptor >= 0 ? .open(Descriptor(descriptor)) : .closed
       }
       if case .open(let descriptor) = way { return descriptor }
       return nil
     }
   }
 
-  private func closeDirectWay() {
-    direct.withLock { way in
-      if case .open(let descriptor) = way { Glibc.close(descriptor) }
-      way = .closed
+  private func closeDirectWay() { direct.withLock { $0 = .closed } }
+
+  func endPages() { direct.withLock { if case .open = $0 { $0 = .untried } } }
+
+  func readPages(into pages: UnsafeMutableRawBufferPointer, at offset: Int) throws -> Int {
+    var done = 0
+    while done < pages.count,
+      let (count, error) = pastCache({ read(into: pages, from: done, at: offset, of: $0) })
+    {
+      if count > 0 {
+        done += count
+      } else if count == 0 {
+        return done
+      } else if error == EINVAL {
+        // It wants more than pages, or the rest after a short read is no longer aligned.
+        closeDirectWay()
+      } else if error != EINTR {
+        // The ordinary way tells whether it is the medium.
+        break
+      }
     }
+    return done + (try read(into: UnsafeMutableRawBufferPointer(rebasing: pages[done...]), at: offset + done))
+  }
+
+  private func read(
+    into buffer: UnsafeMutableRawBufferPointer, from start: Int, at offset: Int, of descriptor: Int32
+  ) -> Int {
+    // SAFETY: `start` is below the buffer's count.
+    pread(descriptor, buffer.baseAddress?.advanced(by: start), buffer.count - start, off_t(offset + start))
   }
 
   func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws -> Int {
     var done = 0
     while done < buffer.count {
-      // SAFETY: `done` is below the buffer's count.
-      let count = pread(
-        number, buffer.baseAddress?.advanced(by: done), buffer.count - done, off_t(offset + done))
+      let count = read(into: buffer, from: done, at: offset, of: number)
       if count == 0 { break }
       if count > 0 {
         done += count
@@ -237,7 +276,8 @@ private final class PosixFile: OpenFile {
   /// Reads a byte of each page: for files that can not be sent.
   private func touch(_ range: Range<Int>) throws {
     var byte: UInt8 = 0
-    for offset in stride(from: range.lowerBound, to: range.upperBound, by: Self.page) + [range.upperBound - 1] {
+    for offset in stride(from: range.lowerBound, to: range.upperBound, by: Self.page) + [range.upperBound - 1]
+    {
       if pread(number, &byte, 1, off_t(offset)) < 0, isMediumError(errno) {
         throw readFailure(errno, "read", path)
       }

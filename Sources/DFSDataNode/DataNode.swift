@@ -106,6 +106,7 @@ struct DataNode: Sendable {
       peers: PeerChannels {
         configuration.channel(to: [$0], loops, logger, longestBackoff: .milliseconds(250))
       },
+      readMemory: MemoryBudget(min(.mib(32), ByteCount(configuration.transferBudget.int / 2))),
       patience: patience, pacer: Pacer(pace, clock: clock),
       // Half of the threads stay free for clients whatever repair does.
       copySlots: CopySlots(configuration.diskThreads / 2), clock: clock, logger: logger)

@@ -126,7 +126,7 @@ package final class DataNodeServer: Service {
   /// Every background job and how it stands.
   package var jobs: [JobStatus] { node?.jobs.status ?? [] }
 
-  private var node: DataNode? {
+  var node: DataNode? {
     if case .started(let node) = stage.withLockedValue({ $0 }) { node } else { nil }
   }
 }

@@ -130,6 +130,7 @@ final class CallOutbox: @unchecked Sendable {
       switch message.body {
       case .none: nil
       case .buffer(let buffer): .buffer(buffer)
+      case .lent(let buffer, let loan): .lent(buffer, loan)
       case .file(let region): try await payload(of: region)
       }
     return Prepared(prefix: prefix, head: message.head, body: body, size: size)

@@ -1,3 +1,4 @@
+package import DFSCore
 package import NIOCore
 
 /// Encoded bytes of one message: `head`, then optionally payload that nobody copies.
@@ -5,6 +6,8 @@ package struct OutgoingMessage: Sendable {
   package enum Body: Sendable {
     case none
     case buffer(ByteBuffer)
+    /// Memory of a budget, which is held until the bytes have left.
+    case lent(ByteBuffer, MemoryLoan)
     /// Sent by `sendfile` where nothing touches the bytes. The call keeps a duplicate of the descriptor:
     /// the caller may close its own as soon as the write has returned. Bring the region into the page
     /// cache first: a cold page would block the loop.
@@ -23,7 +26,7 @@ package struct OutgoingMessage: Sendable {
   package var byteCount: Int {
     switch body {
     case .none: head.readableBytes
-    case .buffer(let buffer): head.readableBytes + buffer.readableBytes
+    case .buffer(let buffer), .lent(let buffer, _): head.readableBytes + buffer.readableBytes
     case .file(let region): head.readableBytes + region.readableBytes
     }
   }

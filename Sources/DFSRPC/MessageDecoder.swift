@@ -11,8 +11,9 @@ struct MessageDecoder {
   }
 
   static let prefixLength = 5
-  /// Memory is set aside for so much of an announced length at once; the rest as it arrives.
-  private static let trustedLength = 1 << 20
+  /// Memory is set aside for so much of an announced length at once; the rest as it arrives. Above the largest piece
+  /// of a chunk, which would be copied when it outgrows its buffer.
+  private static let trustedLength = 2 << 20
 
   private let limit: Int
   private var prefix: UInt64 = 0

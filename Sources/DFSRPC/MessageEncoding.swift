@@ -27,7 +27,7 @@ package enum MessageEncoding: String, Sendable {
     var plain = message.head
     switch message.body {
     case .none: break
-    case .buffer(let buffer): plain.writeImmutableBuffer(buffer)
+    case .buffer(let buffer), .lent(let buffer, _): plain.writeImmutableBuffer(buffer)
     case .file: return nil
     }
     var compressed = ByteBufferAllocator().buffer(capacity: message.byteCount / 2)

@@ -11,6 +11,8 @@ enum AllocatorTuning {
     let mapped = mallopt(M_MMAP_THRESHOLD, 8 << 20)
     // Free memory at the heap's top beyond this goes back to the system.
     let trimmed = mallopt(M_TRIM_THRESHOLD, 32 << 20)
-    return mapped == 1 && trimmed == 1
+    // A thread's heap is at most 64 MiB: one that becomes empty is kept, for it will be needed again in a moment.
+    let kept = mallopt(M_TOP_PAD, 64 << 20)
+    return mapped == 1 && trimmed == 1 && kept == 1
   }()
 }

@@ -270,11 +270,8 @@ package final class HTTP2Session: PendingOutput, @unchecked Sendable {
       case .buffer(let buffer):
         writeStaging(context)
         context.write(NIOAny(IOData.byteBuffer(buffer)), promise: nil)
-      case .file(let slice):
-        writeStaging(context)
-        let promise = loop.makePromise(of: Void.self)
-        context.write(NIOAny(IOData.fileRegion(slice.region)), promise: promise)
-        promise.futureResult.whenComplete { _ in withExtendedLifetime(slice.file) {} }
+      case .lent(let buffer, let loan): write(.byteBuffer(buffer), holding: loan, context)
+      case .file(let slice): write(.fileRegion(slice.region), holding: slice.file, context)
       }
     }
     writtenSinceFlush += header.count + count
@@ -282,6 +279,16 @@ package final class HTTP2Session: PendingOutput, @unchecked Sendable {
     TransportMetrics.sent.increment(by: count)
     stream.delegate?.streamSent(count)
     return .sent
+  }
+
+  /// Keeps `owner` until the socket has taken the bytes, or never will.
+  private func write(
+    _ bytes: IOData, holding owner: some AnyObject & Sendable, _ context: ChannelHandlerContext
+  ) {
+    writeStaging(context)
+    let promise = loop.makePromise(of: Void.self)
+    context.write(NIOAny(bytes), promise: promise)
+    promise.futureResult.whenComplete { _ in withExtendedLifetime(owner) {} }
   }
 
   // MARK: - Credit

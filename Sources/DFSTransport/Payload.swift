@@ -1,4 +1,4 @@
-import DFSCore
+package import DFSCore
 import DequeModule
 import Glibc
 package import NIOCore
@@ -7,12 +7,14 @@ package import NIOCore
 package enum Payload: Sendable {
   case short(ShortBytes)
   case buffer(ByteBuffer)
+  /// Memory of a budget, which is held until the socket has taken the bytes.
+  case lent(ByteBuffer, MemoryLoan)
   case file(FileSlice)
 
   package var byteCount: Int {
     switch self {
     case .short(let bytes): bytes.count
-    case .buffer(let buffer): buffer.readableBytes
+    case .buffer(let buffer), .lent(let buffer, _): buffer.readableBytes
     case .file(let slice): slice.byteCount
     }
   }
@@ -114,6 +116,9 @@ struct PayloadQueue {
     case .buffer(var buffer):
       let first = buffer.readSlice(length: count) ?? buffer
       return (.buffer(first), .buffer(buffer))
+    case .lent(var buffer, let loan):
+      let first = buffer.readSlice(length: count) ?? buffer
+      return (.lent(first, loan), .lent(buffer, loan))
     case .file(var slice):
       let first = slice.takeFirst(count)
       return (.file(first), .file(slice))

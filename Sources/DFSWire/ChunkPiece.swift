@@ -1,15 +1,18 @@
+package import DFSCore
 package import NIOCore
 
 /// A run of whole blocks of one chunk on its way: `dfs.v1.ChunkData` with a payload that nobody copies.
 package struct ChunkPiece: Sendable {
   package enum Payload: Sendable {
     case bytes(ByteBuffer)
+    /// Memory of a budget, which is held until the bytes have left. Only ever sent, never received.
+    case lent(ByteBuffer, MemoryLoan)
     /// Only ever sent, never received.
     case file(FileRegion)
 
     package var byteCount: Int {
       switch self {
-      case .bytes(let buffer): buffer.readableBytes
+      case .bytes(let buffer), .lent(let buffer, _): buffer.readableBytes
       case .file(let region): region.readableBytes
       }
     }

@@ -59,6 +59,7 @@ extension OutgoingMessage {
     let body: Body =
       switch piece.payload {
       case .bytes(let buffer): .buffer(buffer)
+      case .lent(let buffer, let loan): .lent(buffer, loan)
       case .file(let region): .file(region)
       }
     self.init(head: ChunkPieceCodec.head(of: piece), body: body)

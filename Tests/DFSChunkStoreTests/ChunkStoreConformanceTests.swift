@@ -50,6 +50,11 @@ import Testing
           try reader.prefetch(blocks)
           try bytes.withUnsafeMutableBytes { try reader.read(blocks, into: $0) }
           #expect(bytes == Array(chunk.bytes[range]))
+          try withUnsafeTemporaryAllocation(byteCount: range.count, alignment: 4096) { buffer in
+            buffer.initializeMemory(as: UInt8.self, repeating: 0)
+            try reader.read(blocks, into: buffer, pastCache: true)
+            #expect(buffer.elementsEqual(chunk.bytes[range]))
+          }
           if let region = reader.fileRegion(blocks) {
             #expect(region.length == range.count)
             var direct = [UInt8](repeating: 0, count: region.length)

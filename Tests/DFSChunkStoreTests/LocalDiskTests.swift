@@ -67,6 +67,81 @@ import Testing
     #expect(back[4096 + PageBuffer.capacity] == 9)
   }
 
+  @Test func `pages are read to the end of the file, from any of them, also where only bytes can be read`()
+    throws
+  {
+    let temporary = try TemporaryDirectory("dfs-pages")
+    for parent in [temporary.path, "/dev/shm"] {
+      let path = "\(parent)/dfs-pages-\(UUID().uuidString)"
+      defer { unlink(path) }
+      let pattern = (0..<5 * 4096 + 100).map { UInt8(truncatingIfNeeded: $0 / 4096 &+ $0) }
+      let file = try PosixFileSystem().open(path, .create)
+      try pattern.withUnsafeBytes { try file.write($0, at: 0) }
+      let space = UnsafeMutableRawBufferPointer.allocate(byteCount: 8 * 4096, alignment: 4096)
+      defer { space.deallocate() }
+      for first in [0, 3, 5, 6] {
+        let count = try file.readPages(into: space, at: first * 4096)
+        #expect(
+          space.prefix(count).elementsEqual(pattern.dropFirst(first * 4096)), "\(path), page \(first)")
+        if first == 3 { file.endPages() }
+      }
+      // Not at a page: the ordinary way has to do.
+      let odd = UnsafeMutableRawBufferPointer(rebasing: space[1...4096])
+      #expect(try file.readPages(into: odd, at: 100) == 4096)
+      #expect(odd.elementsEqual(pattern[100..<4196]))
+    }
+  }
+
+  @Test func `a chunk takes a place in the page cache when it is read again, and keeps one descriptor`()
+    throws
+  {
+    let temporary = try TemporaryDirectory("dfs-cache")
+    let store = try StoreUnderTest.openDisk(temporary.path + "/data")
+    defer { store.close() }
+    let chunk = TestChunk(5, length: (1 << 20) + 70_000)
+    try chunk.write(to: store)
+    let blocks = 0..<chunk.checksums.count
+    do {
+      let reader = try store.open(chunk.id, in: chunk.group)
+      #expect(!reader.isReadAgain)
+      try withUnsafeTemporaryAllocation(byteCount: chunk.bytes.count, alignment: 4096) { buffer in
+        try reader.read(blocks, into: buffer, pastCache: true)
+        #expect(buffer.elementsEqual(chunk.bytes))
+      }
+      // The last page may have been read as bytes, with what the kernel brings in around it.
+      let region = try #require(reader.fileRegion(0..<8))
+      if hasWayPastCache(temporary.path) { #expect(try cachedPages(of: region) == 0) }
+    }
+    #expect(try openDescriptors(below: temporary.path + "/data/chunks") == 1)
+    let again = try store.open(chunk.id, in: chunk.group)
+    #expect(again.isReadAgain)
+    try again.prefetch(blocks)
+    #expect(try cachedPages(of: try #require(again.fileRegion(0..<8))) == 8 * Block.size / 4096)
+  }
+
+  private func hasWayPastCache(_ directory: String) -> Bool {
+    let descriptor = open("\(directory)/probe", O_CREAT | O_RDWR | __O_DIRECT, 0o600)
+    defer { close(descriptor) }
+    return descriptor >= 0 && !directory.hasPrefix("/dev/shm")
+  }
+
+  private func cachedPages(of region: ChunkFileRegion) throws -> Int {
+    let mapped = try #require(
+      mmap(nil, region.length, PROT_READ, MAP_SHARED, region.descriptor, off_t(region.offset)))
+    try #require(mapped != MAP_FAILED)
+    defer { munmap(mapped, region.length) }
+    var pages = [UInt8](repeating: 0, count: region.length / 4096)
+    try #require(mincore(mapped, region.length, &pages) == 0)
+    return pages.count { $0 & 1 == 1 }
+  }
+
+  private func openDescriptors(below directory: String) throws -> Int {
+    try FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd").count {
+      let target = try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/fd/\($0)")
+      return target?.hasPrefix(directory) == true
+    }
+  }
+
   @Test func `a store opened again has its chunks, counts and bytes`() throws {
     let temporary = try TemporaryDirectory("dfs-chunks")
     let chunks = [

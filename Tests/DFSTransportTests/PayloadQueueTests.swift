@@ -1,3 +1,4 @@
+import DFSCore
 import Foundation
 import NIOCore
 import TestSupport
@@ -15,11 +16,12 @@ import Testing
     try Data(content).write(to: URL(fileURLWithPath: path))
     let handle = try NIOFileHandle(_deprecatedPath: path)
     defer { try? handle.close() }
+    let budget = MemoryBudget(.mib(1))
     for _ in 0..<100 {
       var queue = PayloadQueue()
       var expected: [UInt8] = []
       for _ in 0..<Int.random(in: 0...10, using: &random) {
-        switch Int.random(in: 0...2, using: &random) {
+        switch Int.random(in: 0...3, using: &random) {
         case 0:
           var short = ShortBytes()
           for _ in 0..<Int.random(in: 0...8, using: &random) {
@@ -31,6 +33,10 @@ import Testing
         case 1:
           let bytes = content.prefix(Int.random(in: 0...5000, using: &random))
           queue.append(.buffer(ByteBuffer(bytes: bytes)))
+          expected += bytes
+        case 2:
+          let bytes = content.prefix(Int.random(in: 1...5000, using: &random))
+          queue.append(.lent(ByteBuffer(bytes: bytes), try #require(budget.take(bytes.count))))
           expected += bytes
         default:
           let start = Int.random(in: 0..<90_000, using: &random)
@@ -46,12 +52,13 @@ import Testing
         queue.take(Int.random(in: 1...queue.byteCount, using: &random)) { part in
           switch part {
           case .short(var bytes): while bytes.count > 0 { actual.append(bytes.takeFirst()) }
-          case .buffer(let buffer): actual += buffer.readableBytesView
+          case .buffer(let buffer), .lent(let buffer, _): actual += buffer.readableBytesView
           case .file(let slice): actual += ((try? slice.read()) ?? ByteBuffer()).readableBytesView
           }
         }
       }
       #expect(actual == expected)
+      #expect(budget.available == 1 << 20)
     }
   }
 

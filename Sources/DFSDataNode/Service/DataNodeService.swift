@@ -19,6 +19,8 @@ final class DataNodeService: Sendable {
   let membership: Membership
   let transfers: TransferBoard
   let peers: PeerChannels
+  /// What readers may have in memory, together: see `readChunk`.
+  let readMemory: MemoryBudget
   let patience: TransferState.Patience
   let pacer: Pacer
   let copySlots: CopySlots
@@ -35,7 +37,8 @@ final class DataNodeService: Sendable {
 
   init(
     identity: StoreIdentity, store: any ChunkStore, disk: BlockingThreads, membership: Membership,
-    transfers: TransferBoard, peers: PeerChannels, patience: TransferState.Patience, pacer: Pacer,
+    transfers: TransferBoard, peers: PeerChannels, readMemory: MemoryBudget, patience: TransferState.Patience,
+    pacer: Pacer,
     copySlots: CopySlots, clock: NodeClock, logger: Logger
   ) {
     self.identity = identity
@@ -44,6 +47,7 @@ final class DataNodeService: Sendable {
     self.membership = membership
     self.transfers = transfers
     self.peers = peers
+    self.readMemory = readMemory
     self.patience = patience
     self.pacer = pacer
     self.copySlots = copySlots

@@ -5,11 +5,12 @@ import DFSWire
 import Foundation
 import NIOCore
 
-/// Reading a range of one chunk: whole blocks, with their checksums from the footer, at most 1 MiB a piece.
+/// Reading a range of one chunk: whole blocks, with their checksums from the footer, in pieces of 15 blocks (960 KiB).
 ///
-/// A chunk that is a file is sent from the page cache without being touched: the reader compares every block
-/// with its leaf, so a bad one is found there, and reported back. A small chunk comes from the database,
-/// checked.
+/// A chunk that is a file is read past the page cache, checked, into memory of `readMemory`. One that is read again a
+/// moment later, and what finds no memory left, is brought into the page cache and sent from there without being
+/// touched: the reader compares every block with its leaf, so a bad one is found there, and reported back. A small
+/// chunk comes from the database, checked.
 extension DataNodeService {
   func readChunk(
     _ request: WireReadChunkRequest, _ writer: MessageWriter<ReadChunkPart>, _ context: CallContext
@@ -22,7 +23,7 @@ extension DataNodeService {
     if purpose == .client { pacer.noteForeground() }
     let wanted = request.root.isEmpty ? nil : try Digest(wire: request.root, "the expected root")
     try await reportingCorruption(of: chunk, in: group) {
-      let (source, first) = try await self.disk.run { [store = self.store, identity = self.identity] in
+      let (source, first) = try await self.disk.run { [store, identity, readMemory] in
         let source = try store.open(chunk, in: group)
         if let wanted, wanted != source.description.root {
           throw DFSError(
@@ -31,7 +32,7 @@ extension DataNodeService {
         }
         // One visit to the disk is enough for a small chunk.
         let blocks = try Self.blocks(of: request, in: source.description)
-        return (source, try Window(blocks, of: source, within: blocks.upperBound))
+        return (source, try Window(blocks, of: source, within: blocks.upperBound, readMemory))
       }
       try await writer.write(
         .header(
@@ -90,9 +91,9 @@ extension DataNodeService {
     after window: Window, of source: any ChunkReader, for purpose: ReadPurpose
   ) async throws -> Window? {
     guard window.blocks.upperBound < window.end else { return nil }
-    let (next, took) = try await disk.run {
+    let (next, took) = try await disk.run { [readMemory] in
       let start = ContinuousClock.now
-      let next = try Window(window.blocks.upperBound..<window.end, of: source, within: window.end)
+      let next = try Window(window.blocks.upperBound..<window.end, of: source, within: window.end, readMemory)
       return (next, ContinuousClock.now - start)
     }
     // The rate is counted where the bytes are written.
@@ -130,27 +131,38 @@ private struct FileHandle: Sendable {
 
 /// Some blocks of a read, ready to be sent without waiting for the disk.
 private struct Window: Sendable {
-  /// So much is brought in at once: 4 MiB of a file, which costs no memory of ours, or one piece in memory.
-  private static let filePieces = 4
-  private static let blocksPerPiece = ChunkPiece.largestPayload / Block.size
+  private enum Content {
+    /// Checked; counted where it can be long.
+    case bytes(ByteBuffer, MemoryLoan?)
+    /// In the page cache.
+    case cached
+  }
+
+  /// So much is brought into the page cache at once: 4 MiB, which cost no memory of ours. Into memory comes one piece.
+  private static let cachedPieces = 4
+  /// One block less than the protocol allows: buffers grow to a power of two, and with the page it is aligned to here,
+  /// or with its message's head at the reader, a piece still fits into a MiB.
+  private static let blocksPerPiece = ChunkPiece.largestPayload / Block.size - 1
 
   let blocks: Range<Int>
   /// Where the read ends.
   let end: Int
-  /// The bytes, checked; `nil` when they lie in a file and were brought into the page cache.
-  private let bytes: ByteBuffer?
+  private let content: Content
 
-  /// Takes the first of `blocks`. Blocks on disk.
-  init(_ wanted: Range<Int>, of source: any ChunkReader, within end: Int) throws {
+  /// Takes the first of `wanted`. Blocks on disk.
+  init(_ wanted: Range<Int>, of source: any ChunkReader, within end: Int, _ memory: MemoryBudget) throws {
     self.end = end
-    let isFile = source.fileRegion(wanted) != nil
-    let most = Self.blocksPerPiece * (isFile ? Self.filePieces : 1)
-    blocks = wanted.lowerBound..<min(wanted.lowerBound + most, wanted.upperBound)
-    if isFile {
-      try source.prefetch(blocks)
-      bytes = nil
+    let piece = wanted.prefix(Self.blocksPerPiece)
+    if source.fileRegion(wanted) == nil {
+      blocks = piece
+      content = .bytes(try source.checkedBytes(of: piece), nil)
+    } else if !source.isReadAgain, let loan = memory.take(source.bytes(of: piece).count) {
+      blocks = piece
+      content = .bytes(try source.checkedBytes(of: piece), loan)
     } else {
-      bytes = try source.checkedBytes(of: blocks)
+      blocks = wanted.prefix(Self.blocksPerPiece * Self.cachedPieces)
+      try source.prefetch(blocks)
+      content = .cached
     }
   }
 
@@ -163,7 +175,7 @@ private struct Window: Sendable {
   func payload(
     of piece: Range<Int>, of source: any ChunkReader, from file: NIOFileHandle?
   ) throws -> ChunkPiece.Payload {
-    if let bytes { return .bytes(bytes) }
+    if case .bytes(let bytes, let loan) = content { return loan.map { .lent(bytes, $0) } ?? .bytes(bytes) }
     guard let file, let region = source.fileRegion(piece) else {
       throw DFSError(.internal, "chunk \(source.description.chunk) lost its file while it was read")
     }
@@ -172,14 +184,28 @@ private struct Window: Sendable {
   }
 }
 
+extension UnsafeMutableRawBufferPointer {
+  /// Where in the buffer an address begins that is a multiple of `alignment`.
+  fileprivate func firstIndex(alignedTo alignment: Int) -> Int {
+    let address = UInt(bitPattern: baseAddress)
+    return (alignment - Int(address % UInt(alignment))) % alignment
+  }
+}
+
 extension ChunkReader {
+  private static var page: Int { 4 << 10 }
+
   fileprivate func checkedBytes(of blocks: Range<Int>) throws -> ByteBuffer {
     let count = bytes(of: blocks).count
-    var buffer = ByteBufferAllocator().buffer(capacity: count)
-    try buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: count) { space in
-      try read(blocks, into: UnsafeMutableRawBufferPointer(rebasing: space[..<count]))
-      return count
+    var buffer = ByteBufferAllocator().buffer(capacity: count + Self.page)
+    var start = 0
+    try buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: count + Self.page) { space in
+      start = space.firstIndex(alignedTo: Self.page)
+      try read(
+        blocks, into: UnsafeMutableRawBufferPointer(rebasing: space[start..<start + count]), pastCache: true)
+      return start + count
     }
+    buffer.moveReaderIndex(to: start)
     return buffer
   }
 }

@@ -138,7 +138,7 @@ extension NodeCluster.Node {
       $0.chunk = WireChunkId(sample.chunk)
       $0.group = 7
       $0.groupEpoch = epoch
-      $0.maxLength = 8 << 20
+      $0.maxLength = UInt32(max(8 << 20, sample.bytes.count))
       $0.length = UInt32(sample.bytes.count)
       $0.forwardTo = others
       $0.node = id.rawValue
@@ -215,6 +215,19 @@ extension NodeCluster.Node {
         bytes += part
       }
       return bytes
+    }
+  }
+
+  /// Takes the first piece of an answer, and no more until it is cancelled.
+  func beginReading(_ sample: ChunkSample) async throws {
+    let request = WireReadChunkRequest.with {
+      $0.chunk = WireChunkId(sample.chunk)
+      $0.group = 7
+      $0.node = id.rawValue
+    }
+    try await channel.call(DataNodeMethods.readChunk, request) { reader in
+      for _ in 0..<2 { _ = try await reader.next() }
+      try await Task.sleep(for: .seconds(3600))
     }
   }
 

@@ -31,6 +31,33 @@ import Testing
     }
   }
 
+  @Test func `readers share what memory there is, and one that stops reading gives back what it holds`()
+    async throws
+  {
+    try await NodeCluster.with(1, change: { $0.transferBudget = .mib(4) }) { cluster, _ in
+      let node = await cluster.nodes[0]
+      let memory = try #require(node.server.node?.service.readMemory)
+      let all = memory.available
+      #expect(all == 2 << 20)
+      let samples = (0..<6).map { ChunkSample(length: (3 << 20) + 5 * $0, seed: 30 + UInt64($0)) }
+      let long = ChunkSample(length: 20 << 20, seed: 29)
+      for sample in samples + [long] { _ = try await node.write(sample) }
+      let stalled = Task { try await node.beginReading(long) }
+      #expect(await eventually { memory.available < all })
+      // Each is read past the page cache as far as memory is left, and out of it where none is.
+      for _ in 0..<2 {
+        try await withThrowingTaskGroup(of: Bool.self) { group in
+          for sample in samples { group.addTask { try await node.read(sample) == sample.bytes } }
+          for try await isRight in group { #expect(isRight) }
+        }
+      }
+      #expect(memory.available < all)
+      stalled.cancel()
+      _ = await stalled.result
+      #expect(await eventually { memory.available == all })
+    }
+  }
+
   @Test func `a range outside of the chunk, an unknown chunk and another node's are refused`() async throws {
     try await NodeCluster.with(1) { cluster, _ in
       let node = await cluster.nodes[0]
