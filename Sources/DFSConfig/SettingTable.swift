@@ -152,7 +152,8 @@ package enum SettingTable {
       "Chunks up to this size share the datanode's database instead of having a file each"),
     SettingKey(
       "datanode.receive_budget", .bytes(.mib(4)...(.gib(64))), "64 MiB",
-      "Memory for bytes on their way to the disk, of all transfers together"),
+      "Memory for bytes on their way to the disk, of all transfers together; readers have half as much, at most 32 MiB"
+    ),
     SettingKey("datanode.max_transfers", .count(1...100_000), "256", "Chunks that may be written at once"),
     SettingKey(
       "datanode.straggler_timeout", .duration(.milliseconds(100)...(.seconds(600))), "2500ms",
@@ -164,7 +165,8 @@ package enum SettingTable {
       "datanode.cache", .bytes(.mib(4)...(.gib(64))), "16 MiB", "Memory for the database's blocks"),
     SettingKey(
       "datanode.repair_rate", .bytes(.zero...(.gib(64))), "0 B",
-      "What repair and scrub may move in a second; 0 for all that clients leave: they give way to them anyway"),
+      "What repair and scrub may move in a second; 0 for all that clients leave: they give way to them anyway"
+    ),
     SettingKey(
       "datanode.scrub_period", .duration(.seconds(1)...(.seconds(365 * 86_400))), "14d",
       "Every stored chunk is read and compared with its hashes within this time"),
