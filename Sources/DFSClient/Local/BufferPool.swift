@@ -9,16 +9,21 @@ import NIOCore
 /// buffer that is shared makes a new one. First in, first out, so that those others have most likely let go
 /// by then.
 final class BufferPool: Sendable {
-  static let most = 32
+  /// What all idle buffers may take: 8 MiB, and no more than 32 of them.
+  private static let most = 8 << 20
   private let capacity: Int
+  private let most: Int
   private let free = NIOLockedValueBox<Deque<ByteBuffer>>([])
 
-  init(capacity: Int) { self.capacity = capacity }
+  init(capacity: Int) {
+    self.capacity = capacity
+    most = min(32, max(2, Self.most / capacity))
+  }
 
   func take() -> ByteBuffer {
     let used: ByteBuffer? = free.withLockedValue { free in
       // Young ones are probably still on their way to the socket.
-      free.count > Self.most / 2 ? free.popFirst() : nil
+      free.count > most / 2 ? free.popFirst() : nil
     }
     guard var buffer = used else {
       var buffer = ByteBuffer()
@@ -31,7 +36,7 @@ final class BufferPool: Sendable {
 
   func give(_ buffer: ByteBuffer) {
     free.withLockedValue { free in
-      if free.count < Self.most { free.append(buffer) }
+      if free.count < most { free.append(buffer) }
     }
   }
 }

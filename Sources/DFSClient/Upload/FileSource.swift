@@ -7,13 +7,14 @@ final class FileSource: ChunkSource {
   private let file: LocalFile
   private let opened: LocalFile.State
   private let threads: BlockingThreads
-  private let buffers = BufferPool(capacity: HashedPiece.size)
+  private let buffers: BufferPool
 
   /// `state` is that of `file` right after it was opened.
   init(_ file: LocalFile, _ state: LocalFile.State, threads: BlockingThreads) {
     self.file = file
     opened = state
     self.threads = threads
+    buffers = BufferPool(capacity: Int(min(Int64(HashedPiece.size), max(1, state.length))))
   }
 
   var length: Int64? { opened.length }
