@@ -180,7 +180,11 @@ private final class PosixFile: OpenFile {
       if case .untried = way {
         // Another open of the same file, whatever became of its name.
         let descriptor = Glibc.open("/proc/self/fd/\(number)", access | O_CLOEXEC | __O_DIRECT)
-        way = descriptor >= 0 ? .open(Descriptor(descriptor)) : .closed
+        if descriptor >= 0 {
+          way = .open(Descriptor(descriptor))
+        } else if errno == EINVAL || errno == EOPNOTSUPP {
+          way = .closed
+        }
       }
       if case .open(let descriptor) = way { return descriptor }
       return nil

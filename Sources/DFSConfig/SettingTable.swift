@@ -154,7 +154,9 @@ package enum SettingTable {
       "datanode.receive_budget", .bytes(.mib(4)...(.gib(64))), "64 MiB",
       "Memory for bytes on their way to the disk, of all transfers together; readers have half as much, at most 32 MiB"
     ),
-    SettingKey("datanode.max_transfers", .count(1...100_000), "256", "Chunks that may be written at once"),
+    SettingKey(
+      "datanode.max_transfers", .count(1...100_000), "128",
+      "Chunks that may be written at once; each may hold a MiB, whatever the budget"),
     SettingKey(
       "datanode.straggler_timeout", .duration(.milliseconds(100)...(.seconds(600))), "2500ms",
       "A member of the group that lags so long is left behind, and repaired later"),

@@ -33,7 +33,7 @@ package final class DataNodeServer: Service {
     package var cache: ByteCount = .mib(16)
     /// Memory for frames on their way, of all transfers.
     package var transferBudget: ByteCount = .mib(64)
-    package var maxTransfers = 256
+    package var maxTransfers = 128
     /// A member of a transfer that is silent for so long is left behind.
     package var stragglerTimeout: Duration = .milliseconds(2500)
     package var heartbeatInterval: Duration = .seconds(1)

@@ -9,10 +9,11 @@ enum AllocatorTuning {
   private static let applied: Bool = {
     // Above the largest message (4 MiB) with its framing.
     let mapped = mallopt(M_MMAP_THRESHOLD, 8 << 20)
-    // Free memory at the heap's top beyond this goes back to the system.
-    let trimmed = mallopt(M_TRIM_THRESHOLD, 32 << 20)
-    // A thread's heap is at most 64 MiB: one that becomes empty is kept, for it will be needed again in a moment.
+    // So much free memory stays at a heap's top instead of going back to the system. That is the most a thread's heap
+    // has, so what threads held at their busiest is kept: it is bounded by the budgets, and needed again in a moment.
     let kept = mallopt(M_TOP_PAD, 64 << 20)
-    return mapped == 1 && trimmed == 1 && kept == 1
+    // Less than this is not even looked at.
+    let trimmed = mallopt(M_TRIM_THRESHOLD, 32 << 20)
+    return mapped == 1 && kept == 1 && trimmed == 1
   }()
 }

@@ -156,7 +156,7 @@ private struct Window: Sendable {
     if source.fileRegion(wanted) == nil {
       blocks = piece
       content = .bytes(try source.checkedBytes(of: piece), nil)
-    } else if !source.isReadAgain, let loan = memory.take(source.bytes(of: piece).count) {
+    } else if !source.isReadAgain, let loan = memory.take(source.memory(for: piece)) {
       blocks = piece
       content = .bytes(try source.checkedBytes(of: piece), loan)
     } else {
@@ -194,6 +194,11 @@ extension UnsafeMutableRawBufferPointer {
 
 extension ChunkReader {
   private static var page: Int { 4 << 10 }
+
+  /// What `checkedBytes` allocates: buffers have a power of two.
+  fileprivate func memory(for blocks: Range<Int>) -> Int {
+    1 << (Int.bitWidth - (bytes(of: blocks).count + Self.page - 1).leadingZeroBitCount)
+  }
 
   fileprivate func checkedBytes(of blocks: Range<Int>) throws -> ByteBuffer {
     let count = bytes(of: blocks).count

@@ -9,8 +9,9 @@ import NIOConcurrencyHelpers
 /// them.
 final class TransferBoard: Sendable {
   struct Limits: Sendable {
-    var transfers = 256
-    /// What all transfers together may hold of frames on their way.
+    var transfers = 128
+    /// What all transfers together may hold of frames on their way, as long as there are no more of them than fit into
+    /// it with a MiB each: one frame any of them must be able to hold, or two nodes could wait for each other.
     var frames: ByteCount = .mib(64)
     /// What one may hold at most.
     var window: ByteCount = .mib(4)

@@ -12,9 +12,9 @@ struct RoleRunner: Sendable {
   let loops: NetworkLoops
 
   /// To be called before anything is opened: until `run` listens for signals, being asked to stop ends the
-  /// process at once and as a success. Opening a store may take long, nothing is promised to anybody before it
-  /// is open, and what lies on disk is used to an end at any instruction. Without a handler the status would
-  /// tell of a failure, and as process 1 of a container the kernel would drop the signal.
+  /// process at once and as a success. Opening a store may take long, and what lies on disk is used to an end at
+  /// any instruction. Without a handler the status would tell of a failure, and as process 1 of a container the
+  /// kernel would drop the signal.
   static func endWhenAsked() {
     for number in [SIGTERM, SIGINT] { signal(number) { _ in _exit(0) } }
   }
