@@ -154,6 +154,8 @@ final class ClientCall: HTTP2StreamDelegate, @unchecked Sendable {
     }
   }
 
+  var room: ReceiveRoom? { isOver ? nil : decoder.room }
+
   func streamEnded() {
     guard !isOver else { return }
     abort(DFSError(.internal, "\(session.peer) ended \(path) without a status"))

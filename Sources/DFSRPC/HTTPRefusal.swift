@@ -40,6 +40,7 @@ final class HTTPRefusal: HTTP2StreamDelegate {
     if received > Self.patience { answer() }
   }
 
+  var room: ReceiveRoom? { nil }
   func streamEnded() { answer() }
   func streamSent(_ count: Int) {}
   func streamClosed(_ closure: StreamClosure) {}

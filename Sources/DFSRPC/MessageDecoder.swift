@@ -1,9 +1,10 @@
 import DFSCore
+import DFSTransport
 import NIOCore
 
-/// Cuts a stream of bytes into gRPC messages: a flag byte, four bytes of length, the message. Bytes are
-/// copied once, into a buffer of the message's own, so that a small message does not keep a large receive
-/// buffer alive.
+/// Cuts a stream of bytes into gRPC messages: a flag byte, four bytes of length, the message. Every message has a
+/// buffer of its own, so that a small message does not keep a large receive buffer alive. Bytes are copied there,
+/// unless whoever receives them has put them into the `room` already.
 struct MessageDecoder {
   struct Message {
     var bytes: ByteBuffer
@@ -38,7 +39,7 @@ struct MessageDecoder {
         try begin()
       } else {
         let count = min(missing, rest.count)
-        body.writeBytes(UnsafeRawBufferPointer(rebasing: rest.prefix(count)))
+        take(UnsafeRawBufferPointer(rebasing: rest.prefix(count)))
         rest = rest.dropFirst(count)
         missing -= count
       }
@@ -49,6 +50,31 @@ struct MessageDecoder {
         prefix = 0
       }
     }
+  }
+
+  /// Where the next bytes of the message that is half received belong.
+  var room: ReceiveRoom? {
+    let count = min(missing, body.writableBytes)
+    guard prefixCount == Self.prefixLength, count > 0 else { return nil }
+    // SAFETY: this part of the storage is allocated and nobody reads it: `take` moves the end of the buffer over
+    // what was written there, and the buffer is given away only when it is complete.
+    return body.withVeryUnsafeBytes { storage in
+      let end = UnsafeMutableRawBufferPointer(mutating: storage)[body.writerIndex..<body.writerIndex + count]
+      return ReceiveRoom(UnsafeMutableRawBufferPointer(rebasing: end), of: body)
+    }
+  }
+
+  private mutating func take(_ bytes: UnsafeRawBufferPointer) {
+    guard let room, bytes.count <= room.bytes.count else {
+      // Beyond the memory that was set aside.
+      _ = body.writeBytes(bytes)
+      return
+    }
+    // Not by `writeBytes`: whoever was given the room may still hold the buffer, which would then be copied.
+    if room.bytes.baseAddress != UnsafeMutableRawPointer(mutating: bytes.baseAddress) {
+      room.bytes.copyMemory(from: bytes)
+    }
+    body.moveWriterIndex(forwardBy: bytes.count)
   }
 
   private mutating func begin() throws {

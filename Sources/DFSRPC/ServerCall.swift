@@ -154,6 +154,8 @@ final class ServerCall: HTTP2StreamDelegate, @unchecked Sendable {
     }
   }
 
+  var room: ReceiveRoom? { isOver ? nil : decoder.room }
+
   func streamEnded() {
     guard !isOver else { return }
     guard decoder.isAtBoundary else {

@@ -45,13 +45,8 @@ extension HTTP2Session: ChannelInboundHandler {
     let buffer = unwrapInboundIn(data)
     timers.heard(now: Self.now())
     let wasReady = timers.isReady
-    isInCallback = true
-    let count = buffer.withUnsafeReadableBytes { bytes in
-      nghttp2_session_mem_recv(handle, bytes.baseAddress?.assumingMemoryBound(to: UInt8.self), bytes.count)
-    }
-    isInCallback = false
-    TransportMetrics.received.increment(by: buffer.readableBytes)
-    if count < 0 { refuse(Int32(count)) }
+    buffer.withUnsafeReadableBytes { feed($0) }
+    receiveDirectly(context)
     if timers.isReady != wasReady { armTimer() }
     creditSwallowed()
     considerLoan()
@@ -84,7 +79,7 @@ extension HTTP2Session: ChannelInboundHandler {
   }
 
   /// nghttp2 gave up on the peer: what it said was no HTTP/2, or a flood.
-  private func refuse(_ code: Int32) {
+  func refuse(_ code: Int32) {
     let error = NGHTTP2.error(code, peer: peer)
     logger.debug("connection refused", metadata: ["peer": "\(peer)", "reason": "\(error)"])
     TransportMetrics.refused.increment()

@@ -81,6 +81,7 @@ extension HTTP2Session {
 
   func receivedData(_ bytes: UnsafeRawBufferPointer, on id: Int32) {
     remainingWindow -= bytes.count
+    arrivingFrame.rest -= bytes.count
     guard let stream = streams[id], let delegate = stream.delegate else {
       return giveToConnection(bytes.count)
     }

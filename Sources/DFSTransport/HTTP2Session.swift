@@ -46,6 +46,7 @@ package final class HTTP2Session: PendingOutput, @unchecked Sendable {
   var streams: [Int32: HTTP2Stream] = [:]
   var headers = HeaderBlock()
   var headersStream: HTTP2Stream?
+  var arrivingFrame = ArrivingFrame()
 
   /// Small output that goes out as one piece.
   var staging = ByteBuffer()

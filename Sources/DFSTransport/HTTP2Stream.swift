@@ -29,6 +29,9 @@ package protocol HTTP2StreamDelegate: AnyObject {
   /// Payload. The bytes live only as long as the call. Each is answered for by `HTTP2Stream`'s credit
   /// functions.
   func streamReceived(_ bytes: UnsafeRawBufferPointer)
+  /// Where the next payload will go, when that is known: what was written there comes with `streamReceived`
+  /// all the same, or never, and then counts for nothing.
+  var room: ReceiveRoom? { get }
   /// The peer's half-close after payload.
   func streamEnded()
   /// So many queued bytes went to the socket.

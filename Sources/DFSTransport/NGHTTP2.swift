@@ -98,6 +98,11 @@ enum NGHTTP2 {
   // MARK: - Callbacks
 
   private static func setCallbacks(_ callbacks: OpaquePointer?) {
+    nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks) { _, header, user in
+      guard let header, let session = NGHTTP2.session(user) else { return 0 }
+      session.arrivingFrame = ArrivingFrame(header.pointee)
+      return 0
+    }
     nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks) { _, frame, user in
       guard let frame, let session = NGHTTP2.session(user) else { return 0 }
       return session.receivedBeginHeaders(frame)
