@@ -113,7 +113,7 @@ extension Settings {
 
   /// Servers must not hand data to a whole network by accident.
   private func checkListen(_ key: String, _ endpoint: Endpoint, _ reader: inout SettingReader) {
-    guard cluster.tls == nil, !cluster.insecure, !isLoopback(endpoint.host) else { return }
+    guard cluster.tls == nil, !cluster.insecure, !endpoint.isLoopback else { return }
     reader.report(
       key,
       "\(endpoint) can be reached from other machines without TLS: set tls.certificate and tls.key, "
@@ -141,13 +141,6 @@ extension Settings {
       reader.report(key, "\(path) is missing or can not be read")
     }
   }
-}
-
-/// Whether only this machine can reach a server that listens on `host`.
-package func isLoopback(_ host: String) -> Bool {
-  if host == "localhost" || host == "::1" { return true }
-  let parts = host.split(separator: ".", omittingEmptySubsequences: false).map { UInt8($0) }
-  return parts.count == 4 && !parts.contains(nil) && parts[0] == 127
 }
 
 extension ClusterSettings {

@@ -28,13 +28,14 @@ package struct HTTP2Connector: Sendable {
     let bootstrap = ClientBootstrap(group: loop)
       .connectTimeout(.nanoseconds(timeout.nanoseconds))
       .channelOption(.tcpOption(.tcp_nodelay), value: 1)
-      .channelOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: 256 << 10))
+      .channelOption(.recvAllocator, value: HTTP2Session.channelBuffers(isPlain: security == nil))
       .channelOption(
         .writeBufferWaterMark,
         value: .init(low: http2.writeWatermarks.low.int, high: http2.writeWatermarks.high.int)
       )
       .channelInitializer { [http2, security] channel in
         channel.eventLoop.makeCompletedFuture {
+          if endpoint.isLoopback { try LoopbackPacing.turnOff(on: channel) }
           let session = try HTTP2Session(
             side: .client, executor: executor, configuration: http2, budget: loops.receiveBudget,
             isPlain: security == nil, logger: logger)

@@ -69,11 +69,14 @@ package final class HTTP2Server: Sendable {
       .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
       .serverChannelInitializer { [logger] channel in
         channel.eventLoop.makeCompletedFuture {
+          if endpoint.isLoopback { try LoopbackPacing.turnOff(on: channel) }
           try channel.pipeline.syncOperations.addHandler(AcceptPause(logger: logger))
         }
       }
       .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
-      .childChannelOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: 256 << 10))
+      .childChannelOption(
+        .recvAllocator, value: HTTP2Session.channelBuffers(isPlain: configuration.security == nil)
+      )
       .childChannelOption(
         .writeBufferWaterMark,
         value: .init(low: http2.writeWatermarks.low.int, high: http2.writeWatermarks.high.int)

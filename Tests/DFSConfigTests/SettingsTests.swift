@@ -209,7 +209,7 @@ struct SettingSafetyTests {
   }
 
   @Test(arguments: ["127.0.0.1", "127.8.9.10", "localhost", "::1"])
-  func `loopback addresses are recognised`(host: String) { #expect(isLoopback(host)) }
+  func `loopback addresses are recognised`(host: String) { #expect(Endpoint(host: host, port: 1).isLoopback) }
 
   @Test func `TLS needs a certificate with its key, and an authority to be mutual`() throws {
     let directory = try TemporaryDirectory()

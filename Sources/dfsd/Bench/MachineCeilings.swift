@@ -1,5 +1,6 @@
 import DFSCodec
 import DFSCrypto
+import DFSTransport
 import Foundation
 
 /// What this machine can do at best, measured in the same run as everything it is compared with.
@@ -60,6 +61,7 @@ struct MachineCeilings: Codable, Sendable {
       close(listener)
       close(sender)
     }
+    for socket in [listener, sender] { LoopbackPacing.turnOff(socket) }
     var address = sockaddr_in()
     address.sin_family = sa_family_t(AF_INET)
     address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
