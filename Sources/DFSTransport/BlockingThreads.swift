@@ -16,8 +16,11 @@ package final class BlockingThreads: Sendable {
     precondition(count > 0, "a pool needs a thread")
     pool = Pool(queueLimit: queueLimit)
     for number in 0..<count {
-      let thread = Thread { [pool] in pool.work() }
-      thread.name = "\(name)-\(number)"
+      let thread = Thread { [pool] in
+        // A name that is given before the start is not seen from outside.
+        Thread.current.name = "\(name)-\(number)"
+        pool.work()
+      }
       thread.stackSize = 1 << 20
       thread.start()
     }
@@ -74,15 +77,20 @@ private final class Pool: @unchecked Sendable {
   init(queueLimit: Int) { self.queueLimit = queueLimit }
 
   func submit(_ work: @escaping @Sendable () -> Void) -> DFSError? {
-    condition.lock()
-    defer { condition.unlock() }
-    guard !isClosed else { return DFSError(.unavailable, "the process is stopping") }
+    let (refusal, someoneSleeps) = condition.withLock { put(work) }
+    // After the lock is free again: a thread that wakes up to a lock which is held goes back to sleep.
+    if someoneSleeps { condition.signal() }
+    return refusal
+  }
+
+  /// Under the lock.
+  private func put(_ work: @escaping @Sendable () -> Void) -> (refusal: DFSError?, someoneSleeps: Bool) {
+    guard !isClosed else { return (DFSError(.unavailable, "the process is stopping"), false) }
     guard queue.count < queueLimit else {
-      return DFSError(.exhausted, "\(queue.count) operations wait for the disk; try again later")
+      return (DFSError(.exhausted, "\(queue.count) operations wait for the disk; try again later"), false)
     }
     queue.append(work)
-    if idle > 0 { condition.signal() }
-    return nil
+    return (nil, idle > 0)
   }
 
   func close() {

@@ -38,6 +38,13 @@ struct `Loops and threads` {
     await loops.shutdown()
   }
 
+  @Test func `threads have their names, for whoever looks at the process from outside`() async throws {
+    let threads = BlockingThreads(count: 1, name: "dfs-test")
+    let name = try await threads.run { try String(contentsOfFile: "/proc/thread-self/comm", encoding: .utf8) }
+    #expect(name == "dfs-test-0\n")
+    threads.shutdown()
+  }
+
   @Test func `blocking work returns, throws, is skipped when cancelled, and refused when too much waits`()
     async throws
   {

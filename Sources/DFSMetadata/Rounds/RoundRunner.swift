@@ -47,8 +47,10 @@ final class RoundRunner: @unchecked Sendable {
   }
 
   func start() {
-    let thread = Thread { self.run() }
-    thread.name = "dfs-rounds"
+    let thread = Thread {
+      Thread.current.name = "dfs-rounds"
+      self.run()
+    }
     thread.start()
   }
 
@@ -57,17 +59,24 @@ final class RoundRunner: @unchecked Sendable {
 
   /// Queues `waiting`; answers it at once when it can not be queued.
   func enqueue(_ waiting: any WaitingMutation) {
-    let refusal: DFSError? = condition.withLock {
-      if let end { return Self.refusal(after: end) }
-      if isClosing { return DFSError(.unavailable, "the coordinator is stopping: ask another one, or later") }
-      if queue.count >= queueLimit {
-        return DFSError(.unavailable, "\(queue.count) changes of the namespace wait already: try again later")
-      }
-      queue.append(waiting)
-      if queue.count == 1 { condition.signal() }
-      return nil
-    }
+    let (refusal, isFirst) = condition.withLock { put(waiting) }
+    // After the lock is free again: a thread that wakes up to a lock which is held goes back to sleep.
+    if isFirst { condition.signal() }
     if let refusal { waiting.answer(instead: refusal) }
+  }
+
+  /// Under the lock.
+  private func put(_ waiting: any WaitingMutation) -> (refusal: DFSError?, isFirst: Bool) {
+    if let end { return (Self.refusal(after: end), false) }
+    if isClosing {
+      return (DFSError(.unavailable, "the coordinator is stopping: ask another one, or later"), false)
+    }
+    if queue.count >= queueLimit {
+      let reason = "\(queue.count) changes of the namespace wait already: try again later"
+      return (DFSError(.unavailable, reason), false)
+    }
+    queue.append(waiting)
+    return (nil, queue.count == 1)
   }
 
   func waitUntilEnded() async -> DFSError? {
