@@ -60,7 +60,7 @@ package final class MemoryStore: OrderedStore {
     }
   }
 
-  package func snapshot() -> any StoreReader {
+  package func snapshot(_: ReadTier) -> any StoreReader {
     state.withLock { MemorySnapshot(tree: $0.closed ? nil : $0.current) }
   }
 

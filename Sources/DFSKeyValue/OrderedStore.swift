@@ -29,7 +29,19 @@ package struct KeyRange: Sendable, Hashable {
   }
 }
 
-/// A view of the store that does not change. Calls block on disk: never call them on an event loop.
+/// Where a snapshot reads from.
+package enum ReadTier: Sendable {
+  case memoryAndDisk
+  /// Memory only, so that an event loop may ask: what is not there throws `NotInMemory`, and is asked for again on a
+  /// thread that may block.
+  case memory
+}
+
+/// What was asked for may be on disk, and the disk was not to be asked.
+package struct NotInMemory: Error {}
+
+/// A view of the store that does not change. Calls block on disk, unless the view is of `ReadTier.memory`: never call
+/// them on an event loop.
 package protocol StoreReader: Sendable {
   /// Calls `body` with the value of `key` where the engine keeps it, without a copy; answers `nil`, and does
   /// not call it, when there is none. The buffer is valid during the call only. Throws `.corrupt` or
@@ -43,6 +55,10 @@ package protocol StoreReader: Sendable {
     _ range: KeyRange,
     _ body: (_ key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) throws -> ScanStep
   ) throws
+}
+
+extension OrderedStore {
+  package func snapshot() -> any StoreReader { snapshot(.memoryAndDisk) }
 }
 
 extension StoreReader {
@@ -87,7 +103,7 @@ package protocol OrderedStore: StoreReader {
   func apply(_ batch: WriteBatch, durability: Durability) throws
 
   /// The present state, unchanged by later batches for as long as the value lives.
-  func snapshot() -> any StoreReader
+  func snapshot(_ tier: ReadTier) -> any StoreReader
 
   /// Writes a complete, consistent copy into `directory`, which must not exist.
   func checkpoint(into directory: String) throws

@@ -51,6 +51,9 @@ enum RocksDBFailure {
     let result = body(&text)
     guard let text else { return result }
     defer { rocksdb_free(text) }
-    throw error(String(cString: text), during: call, path: path)
+    let message = String(cString: text)
+    // `Status::Incomplete`, which a read gives when it may not ask the disk.
+    if call == .read, message.hasPrefix("Result incomplete") { throw NotInMemory() }
+    throw error(message, during: call, path: path)
   }
 }

@@ -69,12 +69,13 @@ final class RocksDBHandle: @unchecked Sendable {
 
   /// `snapshot` is nil for the present state. An iterator sees one state in either case.
   func scan(
-    _ range: KeyRange, snapshot: OpaquePointer?,
+    _ range: KeyRange, snapshot: OpaquePointer? = nil, tier: ReadTier = .memoryAndDisk,
     _ body: (UnsafeRawBufferPointer, UnsafeRawBufferPointer) throws -> ScanStep
   ) throws {
     let options = rocksdb_readoptions_create()
     defer { rocksdb_readoptions_destroy(options) }
     if let snapshot { rocksdb_readoptions_set_snapshot(options, snapshot) }
+    rocksdb_readoptions_set_read_tier(options, tier.number)
     // SAFETY: the iterator reads the bound through its pointer, so the array is pinned for the whole scan.
     try withCharacters(range.end ?? []) { end, count in
       if range.end != nil { rocksdb_readoptions_set_iterate_upper_bound(options, end, count) }
@@ -101,12 +102,15 @@ final class RocksDBSnapshot: StoreReader, @unchecked Sendable {
   // SAFETY: a snapshot is read-only, its calls are thread-safe, and the handle outlives it.
   private let handle: RocksDBHandle
   private let snapshot: OpaquePointer?
+  private let tier: ReadTier
   private let options = rocksdb_readoptions_create()
 
-  init(_ handle: RocksDBHandle) {
+  init(_ handle: RocksDBHandle, _ tier: ReadTier) {
     self.handle = handle
+    self.tier = tier
     snapshot = rocksdb_create_snapshot(handle.database)
     rocksdb_readoptions_set_snapshot(options, snapshot)
+    rocksdb_readoptions_set_read_tier(options, tier.number)
   }
 
   deinit {
@@ -123,7 +127,17 @@ final class RocksDBSnapshot: StoreReader, @unchecked Sendable {
   func scan(
     _ range: KeyRange, _ body: (UnsafeRawBufferPointer, UnsafeRawBufferPointer) throws -> ScanStep
   ) throws {
-    try handle.scan(range, snapshot: snapshot, body)
+    try handle.scan(range, snapshot: snapshot, tier: tier, body)
+  }
+}
+
+extension ReadTier {
+  /// `rocksdb::ReadTier`.
+  fileprivate var number: Int32 {
+    switch self {
+    case .memoryAndDisk: 0
+    case .memory: 1
+    }
   }
 }
 

@@ -44,7 +44,7 @@ package final class RocksDBStore: OrderedStore, @unchecked Sendable {
   package func scan(
     _ range: KeyRange, _ body: (UnsafeRawBufferPointer, UnsafeRawBufferPointer) throws -> ScanStep
   ) throws {
-    try open { try $0.scan(range, snapshot: nil, body) }
+    try open { try $0.scan(range, body) }
   }
 
   package func apply(_ batch: WriteBatch, durability: Durability) throws {
@@ -66,8 +66,8 @@ package final class RocksDBStore: OrderedStore, @unchecked Sendable {
     }
   }
 
-  package func snapshot() -> any StoreReader {
-    (try? open { RocksDBSnapshot($0) as any StoreReader }) ?? ClosedReader(error: closedError)
+  package func snapshot(_ tier: ReadTier) -> any StoreReader {
+    (try? open { RocksDBSnapshot($0, tier) as any StoreReader }) ?? ClosedReader(error: closedError)
   }
 
   package func checkpoint(into directory: String) throws {

@@ -108,11 +108,12 @@ package final class Namespace: Sendable {
     }
   }
 
-  /// The present state, for reading on a thread that may block. Keep it for one answer, not longer.
-  package func view() throws -> NamespaceView {
+  /// The present state, for reading on a thread that may block, or, with `.memory`, on any. Keep it for one answer,
+  /// not longer.
+  package func view(_ tier: ReadTier = .memoryAndDisk) throws -> NamespaceView {
     // The revision first: a snapshot may show more than it says, never less.
     let revision = revision
-    return NamespaceView(reader: store.snapshot(), revision: revision)
+    return NamespaceView(reader: store.snapshot(tier), revision: revision)
   }
 
   /// The latest revision that reads see.

@@ -79,7 +79,7 @@ private struct Uncloseable: OrderedStore {
     if machine.isSmallFull.load(ordering: .relaxed) { throw DFSError(.exhausted, "no space, for a test") }
     try store.apply(batch, durability: durability)
   }
-  func snapshot() -> any StoreReader { store.snapshot() }
+  func snapshot(_ tier: ReadTier) -> any StoreReader { store.snapshot(tier) }
   func checkpoint(into directory: String) throws { try store.checkpoint(into: directory) }
   func compact(_ range: KeyRange) throws { try store.compact(range) }
   func usedSpace() throws -> ByteCount { try store.usedSpace() }

@@ -54,6 +54,27 @@ import Testing
     #expect(try snapshot.value(for: bytes("a")) == bytes("1"))
   }
 
+  @Test func `a snapshot of memory gives what lies there, and says of the rest that it does not know`() throws
+  {
+    let directory = try TemporaryDirectory("dfs-keyvalue")
+    var store = try open(directory.path)
+    try store.put("a", "1")
+    #expect(try store.snapshot(.memory).value(for: bytes("a")) == bytes("1"))
+    #expect(try store.snapshot(.memory).value(for: bytes("b")) == nil)
+    try store.flush()
+    store.close()
+    // Now the record is in a table, of which the empty cache has no block.
+    store = try open(directory.path)
+    defer { store.close() }
+    #expect(throws: NotInMemory.self) { try store.snapshot(.memory).value(for: bytes("a")) }
+    #expect(throws: NotInMemory.self) {
+      try store.snapshot(.memory).scan(KeyRange(from: [], to: nil)) { _, _ in .goOn }
+    }
+    #expect(try store.snapshot().value(for: bytes("a")) == bytes("1"))
+    // The disk has been asked, and the cache has it.
+    #expect(try store.snapshot(.memory).value(for: bytes("a")) == bytes("1"))
+  }
+
   @Test func `compaction gives back the space of deleted blobs`() throws {
     let directory = try TemporaryDirectory("dfs-keyvalue")
     let store = try Engine.rocksDBWithBlobs.make(in: directory.path + "/store")

@@ -9,7 +9,7 @@ extension CoordinatorService {
     try check(Int(request.chunks), atMost: Limits.allocation, "chunks")
     try check(request.avoidGroups.count, atMost: 10_000, "avoided groups")
     let upload = UploadID(rawValue: request.upload)
-    let (policy, named) = try await read { view in
+    let (policy, named) = try await read(.few) { view in
       let open = try view.upload(upload)
       let page = open.allocated / UInt32(Limits.segmentChunks)
       let isBegun = open.allocated % UInt32(Limits.segmentChunks) > 0

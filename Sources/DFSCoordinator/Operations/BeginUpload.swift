@@ -67,13 +67,13 @@ extension CoordinatorService {
   /// The directory that `path` goes into; made first when it is missing and that was asked for.
   func parent(of path: RemotePath, makeParents: Bool, id: RequestID) async throws -> UploadTarget {
     do {
-      return try await read { try $0.target(path) }
+      return try await read(.few) { try $0.target(path) }
     } catch let error as DFSError where error.code == .notFound && makeParents {
       guard let parent = path.parent else { throw error }
       let attributes = FileAttributes(mode: 0o755, modified: FileTime(rawValue: 0))
       _ = try await namespace.mutate(
         MakeDirectory(path: parent, parents: .make, attributes: attributes), id: id.step(1))
-      return try await read { try $0.target(path) }
+      return try await read(.few) { try $0.target(path) }
     }
   }
 }

@@ -38,7 +38,7 @@ extension CoordinatorService {
   /// The version that a write made, whatever became of its name since. It is durable and visible: a failure to
   /// read it back must not look like a failure of the write.
   func version(madeBy receipt: WriteReceipt) async -> WireAttributes {
-    let found = try? await read { view in try view.version(receipt.inode) }
+    let found = try? await read(.few) { view in try view.version(receipt.inode) }
     guard var status = found ?? nil else {
       // Replaced and reaped since, or out of reach: what a retry still has to know.
       var attributes = WireAttributes()

@@ -7,7 +7,7 @@ extension CoordinatorService {
   func lookup(_ request: WireLookupRequest) async throws -> WireLookupResponse {
     let path = try RemotePath(request.path)
     let (first, count) = (request.firstChunk, pageSize(request.maxChunks))
-    var (response, rows) = try await read { view in
+    var (response, rows) = try await read(.few) { view in
       let found = try view.lookup(path)
       var response = WireLookupResponse()
       response.attributes = WireAttributes(found.status)

@@ -16,7 +16,7 @@ extension CoordinatorService {
     var response = WireMakeDirectoryResponse()
     response.revision = settled.revision.rawValue
     let inode = settled.outcome.inode
-    response.attributes = try await read { view in
+    response.attributes = try await read(.few) { view in
       if let status = try view.version(inode) { return WireAttributes(status) }
       var attributes = WireAttributes()
       attributes.inode = inode.rawValue

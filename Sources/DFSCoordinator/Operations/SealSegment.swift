@@ -31,7 +31,7 @@ extension CoordinatorService {
   func verify(_ chunks: [ReceivedChunk], of upload: UploadID) async throws -> [StoredChunk] {
     guard !chunks.isEmpty else { return [] }
     let (cluster, logger) = (cluster, logger)
-    return try await read { view in
+    return try await read(chunks.count <= 8 ? .few : .many) { view in
       var members = cluster.withState { $0.membership.members }
       do {
         try checkGroups(chunks, of: upload, in: view)

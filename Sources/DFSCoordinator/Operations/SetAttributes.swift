@@ -20,7 +20,7 @@ extension CoordinatorService {
       id: id)
     var response = WireSetAttributesResponse()
     response.revision = settled.revision.rawValue
-    response.attributes = try await read { WireAttributes(try $0.stat(path)) }
+    response.attributes = try await read(.few) { WireAttributes(try $0.stat(path)) }
     return response
   }
 }

@@ -9,7 +9,7 @@ extension CoordinatorService {
 
   func stat(_ request: WireStatRequest) async throws -> WireStatResponse {
     let path = try RemotePath(request.path)
-    return try await read { view in
+    return try await read(.few) { view in
       var response = WireStatResponse()
       response.attributes = WireAttributes(try view.stat(path))
       response.revision = view.revision.rawValue

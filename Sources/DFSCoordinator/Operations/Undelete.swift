@@ -13,7 +13,7 @@ extension CoordinatorService {
     response.revision = settled.revision.rawValue
     // It is back, whatever became of it since: a failure to read it must not look like a failure of this.
     let inode = settled.outcome.inode
-    let found = try? await read { view in try view.version(inode) }
+    let found = try? await read(.few) { view in try view.version(inode) }
     if var status = found ?? nil {
       // What binds a name gives it its revision.
       status.revision = settled.revision

@@ -1,5 +1,6 @@
 import DFSCore
 package import DFSJobs
+import DFSKeyValue
 package import DFSMetadata
 package import DFSRPC
 package import DFSTransport
@@ -101,10 +102,21 @@ package final class CoordinatorService: Sendable {
     }
   }
 
-  /// Reads at one revision, on a thread that may block.
+  /// How much a read asks for, and so where it is done.
+  enum ReadAmount {
+    /// So little that the loop may do it, where it all lies in memory, as what was written or read a moment ago does:
+    /// saves two hops between threads. Otherwise `body` is called a second time, on a thread that may block.
+    case few
+    case many
+  }
+
+  /// Reads at one revision.
   func read<Result: Sendable>(
-    _ body: @escaping @Sendable (NamespaceView) throws -> Result
+    _ amount: ReadAmount = .many, _ body: @escaping @Sendable (NamespaceView) throws -> Result
   ) async throws -> Result {
+    if amount == .few {
+      do { return try body(namespace.view(.memory)) } catch is NotInMemory {}
+    }
     let namespace = namespace
     return try await disk.run { try body(namespace.view()) }
   }

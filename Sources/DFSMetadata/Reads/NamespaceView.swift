@@ -1,7 +1,8 @@
 package import DFSCore
 import DFSKeyValue
 
-/// The namespace at one revision. Every method blocks on the local store.
+/// The namespace at one revision. Every method blocks on the local store, or, where that may not ask the disk, throws
+/// `NotInMemory` instead.
 package struct NamespaceView: Sendable {
   let reader: any StoreReader
   package let revision: Revision
