@@ -1,4 +1,3 @@
-import DFSCodec
 import DFSCore
 import DFSCrypto
 
@@ -19,10 +18,10 @@ final class FileChunkReader: ChunkReader {
   var checksums: [UInt32] { chunk.footer.checksums }
   var leaves: [UInt8] { chunk.footer.leaves }
 
-  func read(_ blocks: Range<Int>, into buffer: UnsafeMutableRawBufferPointer, pastCache: Bool) throws {
-    let range = try checkedBytes(of: blocks, buffer.count)
+  func readUnchecked(_ blocks: Range<Int>, into buffer: UnsafeMutableRawBufferPointer) throws {
+    let range = try range(of: blocks, buffer.count)
     // Blocks begin at a page; the last of a chunk need not end at one.
-    let whole = pastCache ? buffer.count - buffer.count % PageBuffer.pageSize : 0
+    let whole = buffer.count - buffer.count % PageBuffer.pageSize
     let pages = UnsafeMutableRawBufferPointer(rebasing: buffer[..<whole])
     let rest = UnsafeMutableRawBufferPointer(rebasing: buffer[whole...])
     var count = pages.isEmpty ? 0 : try chunk.file.readPages(into: pages, at: range.lowerBound)
@@ -32,7 +31,6 @@ final class FileChunkReader: ChunkReader {
     guard count == range.count else {
       throw DFSError(.corrupt, "chunk \(description.chunk) is shorter than its footer says")
     }
-    try check(UnsafeRawBufferPointer(buffer), of: blocks)
   }
 
   func fileRegion(_ blocks: Range<Int>) -> ChunkFileRegion? {
@@ -61,10 +59,9 @@ final class SmallChunkReader: ChunkReader {
   /// It is in memory, and needs no place anywhere.
   var isReadAgain: Bool { true }
 
-  func read(_ blocks: Range<Int>, into buffer: UnsafeMutableRawBufferPointer, pastCache: Bool) throws {
-    let range = try checkedBytes(of: blocks, buffer.count)
+  func readUnchecked(_ blocks: Range<Int>, into buffer: UnsafeMutableRawBufferPointer) throws {
+    let range = try range(of: blocks, buffer.count)
     payload.withUnsafeBytes { buffer.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[range])) }
-    try check(UnsafeRawBufferPointer(buffer), of: blocks)
   }
 
   func fileRegion(_ blocks: Range<Int>) -> ChunkFileRegion? { nil }
@@ -75,7 +72,7 @@ extension ChunkReader {
   /// Blocks read at once when a whole chunk is verified: 1 MiB.
   private static var verifyStep: Int { 16 }
 
-  fileprivate func checkedBytes(of blocks: Range<Int>, _ count: Int) throws -> Range<Int> {
+  fileprivate func range(of blocks: Range<Int>, _ count: Int) throws -> Range<Int> {
     guard blocks.lowerBound >= 0, blocks.upperBound <= checksums.count, bytes(of: blocks).count == count
     else {
       throw DFSError(
@@ -83,16 +80,6 @@ extension ChunkReader {
         "chunk \(description.chunk) has \(checksums.count) blocks; \(blocks) was asked of it")
     }
     return bytes(of: blocks)
-  }
-
-  fileprivate func check(_ bytes: UnsafeRawBufferPointer, of blocks: Range<Int>) throws {
-    for (position, block) in blocks.enumerated() {
-      let start = position * Block.size
-      let piece = UnsafeRawBufferPointer(rebasing: bytes[start..<min(start + Block.size, bytes.count)])
-      guard CRC32C.checksum(piece) == checksums[block] else {
-        throw DFSError(.corrupt, "chunk \(description.chunk) fails the checksum of block \(block)")
-      }
-    }
   }
 
   /// Reads everything and compares with checksums and leaves; the leaves were compared with the root when the
@@ -103,7 +90,7 @@ extension ChunkReader {
       let blocks = start..<min(start + Self.verifyStep, checksums.count)
       try withUnsafeTemporaryAllocation(byteCount: bytes(of: blocks).count, alignment: PageBuffer.pageSize) {
         buffer in
-        try read(blocks, into: buffer, pastCache: true)
+        try read(blocks, into: buffer)
         let found = MerkleTree.leaves(of: UnsafeRawBufferPointer(buffer))
         for (block, leaf) in zip(blocks, found) {
           let stored = leaves[block * Digest.byteCount..<(block + 1) * Digest.byteCount]

@@ -1,3 +1,4 @@
+import DFSCodec
 package import DFSCore
 
 /// What a store knows of one chunk without reading its bytes.
@@ -227,10 +228,10 @@ package protocol ChunkReader: AnyObject, Sendable {
   /// Whether the chunk was read a moment ago, too: then it is worth its place in the page cache.
   var isReadAgain: Bool { get }
 
-  /// Reads the blocks `blocks` into `buffer`, which has exactly their bytes, and checks each against its
-  /// CRC32C; `pastCache` without taking a place in the page cache, where the file system has a way: the buffer
-  /// begins at a page (4 KiB) then. Throws `.corrupt`.
-  func read(_ blocks: Range<Int>, into buffer: UnsafeMutableRawBufferPointer, pastCache: Bool) throws
+  /// Reads the blocks `blocks` into `buffer`, which has exactly their bytes, as the medium gives them: whoever gets
+  /// them checks them. Where the file system has a way, they take no place in the page cache; the buffer begins at a
+  /// page (4 KiB). Throws `.corrupt` when there are fewer, or the medium does not give them.
+  func readUnchecked(_ blocks: Range<Int>, into buffer: UnsafeMutableRawBufferPointer) throws
 
   /// Where these blocks lie in a file, when they do; nothing is read or checked. `nil` for a chunk that is no
   /// file of its own.
@@ -242,8 +243,17 @@ package protocol ChunkReader: AnyObject, Sendable {
 }
 
 extension ChunkReader {
+  /// The same, and checks each block against its CRC32C. Throws `.corrupt`.
   package func read(_ blocks: Range<Int>, into buffer: UnsafeMutableRawBufferPointer) throws {
-    try read(blocks, into: buffer, pastCache: false)
+    try readUnchecked(blocks, into: buffer)
+    for (position, block) in blocks.enumerated() {
+      let start = position * Block.size
+      let piece = UnsafeRawBufferPointer(
+        rebasing: UnsafeRawBufferPointer(buffer)[start..<min(start + Block.size, buffer.count)])
+      guard CRC32C.checksum(piece) == checksums[block] else {
+        throw DFSError(.corrupt, "chunk \(description.chunk) fails the checksum of block \(block)")
+      }
+    }
   }
 
   /// The bytes of the chunk that `blocks` covers.

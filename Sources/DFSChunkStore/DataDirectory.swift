@@ -168,7 +168,8 @@ package final class DataDirectory: Sendable {
   package func forgetLostChunks() throws {
     try changing.withLock { _ in
       guard hasLostChunks else { return }
-      do { try fileSystem.remove("\(path)/lost") } catch let error as DFSError where error.code == .notFound {}
+      do { try fileSystem.remove("\(path)/lost") } catch let error as DFSError where error.code == .notFound {
+      }
       try fileSystem.syncDirectory(path)
       lost.withLock { $0 = false }
     }

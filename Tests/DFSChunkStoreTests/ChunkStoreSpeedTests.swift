@@ -161,7 +161,7 @@ struct ChunkStoreSpeedTests {
         }
       }
     }
-    report("get 8 MiB from the page cache, CRC checked", bytes: chunks << 23, reading)
+    report("get 8 MiB past the page cache, CRC checked", bytes: chunks << 23, reading)
   }
 
   @Test func `the disk itself`() throws {

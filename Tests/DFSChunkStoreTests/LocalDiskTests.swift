@@ -105,7 +105,7 @@ import Testing
       let reader = try store.open(chunk.id, in: chunk.group)
       #expect(!reader.isReadAgain)
       try withUnsafeTemporaryAllocation(byteCount: chunk.bytes.count, alignment: 4096) { buffer in
-        try reader.read(blocks, into: buffer, pastCache: true)
+        try reader.readUnchecked(blocks, into: buffer)
         #expect(buffer.elementsEqual(chunk.bytes))
       }
       // The last page may have been read as bytes, with what the kernel brings in around it.

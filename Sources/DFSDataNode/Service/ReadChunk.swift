@@ -7,10 +7,10 @@ import NIOCore
 
 /// Reading a range of one chunk: whole blocks, with their checksums from the footer, in pieces of 15 blocks (960 KiB).
 ///
-/// A chunk that is a file is read past the page cache, checked, into memory of `readMemory`. One that is read again a
-/// moment later, and what finds no memory left, is brought into the page cache and sent from there without being
-/// touched: the reader compares every block with its leaf, so a bad one is found there, and reported back. A small
-/// chunk comes from the database, checked.
+/// A chunk that is a file is read past the page cache into memory of `readMemory`. One that is read again a moment
+/// later, and what finds no memory left, is brought into the page cache and sent from there. Neither is checked here:
+/// the reader compares every block with its leaf, so a bad one is found there, and reported back. A small chunk comes
+/// from the database, checked.
 extension DataNodeService {
   func readChunk(
     _ request: WireReadChunkRequest, _ writer: MessageWriter<ReadChunkPart>, _ context: CallContext
@@ -132,7 +132,7 @@ private struct FileHandle: Sendable {
 /// Some blocks of a read, ready to be sent without waiting for the disk.
 private struct Window: Sendable {
   private enum Content {
-    /// Checked; counted where it can be long.
+    /// Counted where it can be long.
     case bytes(ByteBuffer, MemoryLoan?)
     /// In the page cache.
     case cached
@@ -155,10 +155,10 @@ private struct Window: Sendable {
     let piece = wanted.prefix(Self.blocksPerPiece)
     if source.fileRegion(wanted) == nil {
       blocks = piece
-      content = .bytes(try source.checkedBytes(of: piece), nil)
+      content = .bytes(try source.bytes(of: piece, checked: true), nil)
     } else if !source.isReadAgain, let loan = memory.take(source.memory(for: piece)) {
       blocks = piece
-      content = .bytes(try source.checkedBytes(of: piece), loan)
+      content = .bytes(try source.bytes(of: piece, checked: false), loan)
     } else {
       blocks = wanted.prefix(Self.blocksPerPiece * Self.cachedPieces)
       try source.prefetch(blocks)
@@ -195,19 +195,19 @@ extension UnsafeMutableRawBufferPointer {
 extension ChunkReader {
   private static var page: Int { 4 << 10 }
 
-  /// What `checkedBytes` allocates: buffers have a power of two.
+  /// What `bytes(of:checked:)` allocates: buffers have a power of two.
   fileprivate func memory(for blocks: Range<Int>) -> Int {
     1 << (Int.bitWidth - (bytes(of: blocks).count + Self.page - 1).leadingZeroBitCount)
   }
 
-  fileprivate func checkedBytes(of blocks: Range<Int>) throws -> ByteBuffer {
+  fileprivate func bytes(of blocks: Range<Int>, checked: Bool) throws -> ByteBuffer {
     let count = bytes(of: blocks).count
     var buffer = ByteBufferAllocator().buffer(capacity: count + Self.page)
     var start = 0
     try buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: count + Self.page) { space in
       start = space.firstIndex(alignedTo: Self.page)
-      try read(
-        blocks, into: UnsafeMutableRawBufferPointer(rebasing: space[start..<start + count]), pastCache: true)
+      let pages = UnsafeMutableRawBufferPointer(rebasing: space[start..<start + count])
+      if checked { try read(blocks, into: pages) } else { try readUnchecked(blocks, into: pages) }
       return start + count
     }
     buffer.moveReaderIndex(to: start)
