@@ -1,4 +1,5 @@
 import Foundation
+import Synchronization
 
 /// One case's figures. Times in the JSON are seconds, sizes bytes.
 struct BenchResult: Codable, Sendable {
@@ -40,12 +41,14 @@ struct BenchResult: Codable, Sendable {
 /// Measures cases against a set of processes and this one.
 struct BenchMeter {
   let processes: [MeasuredProcess]
+  /// Where a task of the client's runs.
+  let executor: @Sendable () -> any TaskExecutor
 
   private var all: [MeasuredProcess] {
     processes + [MeasuredProcess(role: "client", pid: ProcessInfo.processInfo.processIdentifier)]
   }
 
-  /// Runs `operations` calls of `body`, at most `parallel` at once, and measures them together.
+  /// Runs `operations` calls of `body` in `parallel` tasks, each one call after another, and measures them together.
   func measure(
     _ name: String, operations: Int, bytes: Int64, parallel: Int = 1,
     _ body: @escaping @Sendable (_ number: Int) async throws -> Void
@@ -54,22 +57,21 @@ struct BenchMeter {
     let before = usages()
     let clock = ContinuousClock()
     let start = clock.now
-    let latencies = try await withThrowingTaskGroup(of: Duration.self) { group in
-      var latencies: [Duration] = []
-      latencies.reserveCapacity(operations)
-      var next = 0
-      while next < operations {
-        if next >= parallel, let latency = try await group.next() { latencies.append(latency) }
-        let number = next
-        group.addTask {
-          let start = clock.now
-          try await body(number)
-          return start.duration(to: clock.now)
+    let turns = Turns()
+    let latencies = try await withThrowingTaskGroup(of: [Duration].self) { group in
+      for _ in 0..<parallel {
+        group.addTask(executorPreference: executor()) {
+          var latencies: [Duration] = []
+          while true {
+            let number = turns.next()
+            guard number < operations else { return latencies }
+            let start = clock.now
+            try await body(number)
+            latencies.append(start.duration(to: clock.now))
+          }
         }
-        next += 1
       }
-      for try await latency in group { latencies.append(latency) }
-      return latencies.sorted()
+      return try await group.reduce(into: []) { $0 += $1 }.sorted()
     }
     let wall = start.duration(to: clock.now).seconds
     let after = usages()
@@ -95,4 +97,11 @@ struct BenchMeter {
         ProcessUsage(pid: process.pid).map { (process, $0) }
       })
   }
+}
+
+/// Numbers from 0, each given to one of many tasks.
+private final class Turns: Sendable {
+  private let count = Atomic(0)
+
+  func next() -> Int { count.add(1, ordering: .relaxed).oldValue }
 }
