@@ -146,7 +146,7 @@ private final class TroubledFile: OpenFile {
       let error = await #expect(throws: DFSError.self) { try await node.read(sample) }
       #expect(error?.code == .corrupt)
       let told = await eventually {
-        coordinator.record.withLockedValue { $0.badReplicas.map(\.chunk.inode) } == [71]
+        Set(coordinator.record.withLockedValue { $0.badReplicas.map(\.chunk.inode) }) == [71]
       }
       #expect(told)
       #expect(node.files(containing: "quarantine/").count == 1)

@@ -100,7 +100,7 @@ import Testing
 
       let error = await #expect(throws: DFSError.self) { try await node.stat(sample, verify: true) }
       #expect(error?.code == .corrupt)
-      #expect(await eventually { coordinator.record.withLockedValue { $0.badReplicas.count == 1 } })
+      #expect(await eventually { coordinator.record.withLockedValue { !$0.badReplicas.isEmpty } })
       let report = try #require(coordinator.record.withLockedValue { $0.badReplicas.first })
       #expect(report.chunk == WireChunkId(sample.chunk))
       #expect(report.fault == .corrupt)
