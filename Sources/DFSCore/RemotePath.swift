@@ -15,7 +15,7 @@ public struct RemotePath: Hashable, Sendable, CustomStringConvertible {
     guard text.utf8.first == UInt8(ascii: "/") else {
       throw DFSError(.invalidArgument, "\"\(text)\" is not a remote path: start it with \"/\"")
     }
-    let parts = text.utf8.split(separator: UInt8(ascii: "/"))
+    let parts = Array(text.utf8).split(separator: UInt8(ascii: "/"))
     guard parts.count <= Self.deepest else {
       throw DFSError(.invalidArgument, "the path is nested deeper than \(Self.deepest) directories")
     }
