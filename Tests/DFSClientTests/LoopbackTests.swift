@@ -50,22 +50,6 @@ import Testing
     }
   }
 
-  @Test func `a task on the client's own executor stays on its loop, and gets the same answers`() async throws
-  {
-    try await withCluster { _, client in
-      let (path, bytes) = (try path, bytes(3_000_001))
-      try await withTaskExecutorPreference(client.executor) {
-        let loop = try #require(client.connection.loops.current)
-        for length in [0, 4096, 3_000_001] {
-          try await client.upload(bytes: Array(bytes[..<length]), to: path)
-          #expect(client.connection.loops.current === loop)
-          #expect(try await client.read(path) == Array(bytes[..<length]))
-          #expect(client.connection.loops.current === loop)
-        }
-      }
-    }
-  }
-
   @Test func `a file keeps its mode and time, and appears only when it is complete`() async throws {
     try await withCluster { _, client in
       let directory = try TemporaryDirectory()

@@ -41,11 +41,6 @@ public final class DFSClient: Sendable {
 
   private init(_ connection: ClusterConnection) { self.connection = connection }
 
-  /// One of the client's event loops, in turn. A task that makes many small calls and prefers it
-  /// (`withTaskExecutorPreference`, or `addTask(executorPreference:)`) saves two hops between threads a call. What
-  /// such a task does between the calls must not block.
-  public var executor: any TaskExecutor { connection.loops.next() }
-
   /// Closes all connections. Operations that still run fail.
   public func close() async { await connection.close() }
 
@@ -55,8 +50,7 @@ public final class DFSClient: Sendable {
     do {
       return try await OperationTrace.run {
         do {
-          let loop = connection.loops.current ?? connection.loops.next()
-          let result = try await withTaskExecutorPreference(loop, operation: body)
+          let result = try await withTaskExecutorPreference(connection.loops.next(), operation: body)
           connection.logger.debug("an operation is done")
           return result
         } catch {

@@ -41,8 +41,6 @@ struct BenchResult: Codable, Sendable {
 /// Measures cases against a set of processes and this one.
 struct BenchMeter {
   let processes: [MeasuredProcess]
-  /// Where a task of the client's runs.
-  let executor: @Sendable () -> any TaskExecutor
 
   private var all: [MeasuredProcess] {
     processes + [MeasuredProcess(role: "client", pid: ProcessInfo.processInfo.processIdentifier)]
@@ -60,7 +58,7 @@ struct BenchMeter {
     let turns = Turns()
     let latencies = try await withThrowingTaskGroup(of: [Duration].self) { group in
       for _ in 0..<parallel {
-        group.addTask(executorPreference: executor()) {
+        group.addTask {
           var latencies: [Duration] = []
           while true {
             let number = turns.next()

@@ -67,8 +67,7 @@ struct BenchRunCommand: AsyncParsableCommand {
   ) async throws {
     let client = try DFSClient.connect(coordinators: addresses)
     let suite = BenchSuite(
-      client: client, meter: BenchMeter(processes: processes, executor: { client.executor }),
-      ceilings: ceilings,
+      client: client, meter: BenchMeter(processes: processes), ceilings: ceilings,
       root: try RemotePath("/dfs-bench-\(ProcessInfo.processInfo.processIdentifier)"), scratch: directory,
       divisor: divide)
     var report = BenchReport(version: Version.current, cluster: cluster, ceilings: ceilings)
