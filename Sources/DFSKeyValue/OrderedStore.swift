@@ -32,12 +32,15 @@ package struct KeyRange: Sendable, Hashable {
 /// Where a snapshot reads from.
 package enum ReadTier: Sendable {
   case memoryAndDisk
-  /// Memory only, so that an event loop may ask: what is not there throws `NotInMemory`, and is asked for again on a
-  /// thread that may block.
+  /// Memory only, and no more than a few reads, so that an event loop may ask: what is not there, or goes beyond
+  /// `memoryReads`, throws `NotInMemory`, and is asked for again on a thread that may block.
   case memory
+
+  /// What one snapshot of `memory` answers: enough for a path of some depth and the records that it leads to.
+  package static let memoryReads = 32
 }
 
-/// What was asked for may be on disk, and the disk was not to be asked.
+/// What was asked for may be on disk, and the disk was not to be asked; or it was asked for too much.
 package struct NotInMemory: Error {}
 
 /// A view of the store that does not change. Calls block on disk, unless the view is of `ReadTier.memory`: never call

@@ -66,6 +66,8 @@ package struct RocksDBOptions: Sendable {
     rocksdb_options_set_max_total_wal_size(options, UInt64(memtableSize.int * memtables * 2))
     rocksdb_options_set_max_open_files(options, Int32(openFiles))
     rocksdb_options_set_max_background_jobs(options, 2)
+    // Whoever reads last from a memtable that was written to disk leaves freeing it to others: a reader may be a loop.
+    rocksdb_options_set_avoid_unnecessary_blocking_io(options, 1)
     // Followers of a group commit would spin for up to 100 µs while the leader waits for the disk.
     rocksdb_options_set_enable_write_thread_adaptive_yield(options, 0)
     rocksdb_options_set_bytes_per_sync(options, 1 << 20)

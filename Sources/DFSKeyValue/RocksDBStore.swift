@@ -67,7 +67,7 @@ package final class RocksDBStore: OrderedStore, @unchecked Sendable {
   }
 
   package func snapshot(_ tier: ReadTier) -> any StoreReader {
-    (try? open { RocksDBSnapshot($0, tier) as any StoreReader }) ?? ClosedReader(error: closedError)
+    do { return try open(tier) { RocksDBSnapshot($0, tier) } } catch { return FailingReader(error: error) }
   }
 
   package func checkpoint(into directory: String) throws {
@@ -143,9 +143,15 @@ package final class RocksDBStore: OrderedStore, @unchecked Sendable {
     pthread_rwlock_unlock(lock)
   }
 
-  private func open<Result>(_ body: (RocksDBHandle) throws -> Result) throws -> Result {
+  private func open<Result>(
+    _ tier: ReadTier = .memoryAndDisk, _ body: (RocksDBHandle) throws -> Result
+  ) throws -> Result {
     guard !closing.load(ordering: .sequentiallyConsistent) else { throw closedError }
-    pthread_rwlock_rdlock(lock)
+    switch tier {
+    case .memoryAndDisk: pthread_rwlock_rdlock(lock)
+    // A loop does not wait for the store to close.
+    case .memory: guard pthread_rwlock_tryrdlock(lock) == 0 else { throw NotInMemory() }
+    }
     defer { pthread_rwlock_unlock(lock) }
     guard let handle else { throw closedError }
     return try body(handle)
@@ -182,9 +188,9 @@ package final class RocksDBStore: OrderedStore, @unchecked Sendable {
   }
 }
 
-/// What a snapshot of a closed store answers.
-private struct ClosedReader: StoreReader {
-  let error: DFSError
+/// A snapshot that could not be made.
+private struct FailingReader: StoreReader {
+  let error: any Error
 
   func withValue<Result>(
     for key: [UInt8], _ body: (UnsafeRawBufferPointer) throws -> Result

@@ -75,6 +75,55 @@ import Testing
     #expect(try store.snapshot(.memory).value(for: bytes("a")) == bytes("1"))
   }
 
+  @Test func `a snapshot of memory knows nothing of a table that is not open`() throws {
+    let directory = try TemporaryDirectory("dfs-keyvalue")
+    var options = Engine.options
+    options.openFiles = 20
+    func reopened() throws -> RocksDBStore {
+      try RocksDBStore(path: directory.path + "/store", options: options)
+    }
+    var store = try reopened()
+    var keys: [String] = []
+    for table in 0..<60 {
+      // Keys that only rise: compactions move such tables and do not merge them.
+      var batch = WriteBatch()
+      for record in 0..<10 {
+        keys.append(String(1_000_000 + table * 1000 + record))
+        batch.put(bytes(keys[keys.count - 1]), [UInt8](repeating: 7, count: 100))
+      }
+      try store.apply(batch, durability: .buffered)
+      try store.flush()
+    }
+    store.close()
+    store = try reopened()
+    defer { store.close() }
+    var unknown = 0
+    for key in keys {
+      do {
+        let value = try store.snapshot(.memory).value(for: bytes(key))
+        #expect(value?.count == 100)
+      } catch is NotInMemory { unknown += 1 }
+    }
+    #expect(unknown > 0)
+    for key in keys { #expect(try store.value(for: bytes(key))?.count == 100) }
+  }
+
+  @Test func `a snapshot of memory answers a few reads, not many`() throws {
+    let directory = try TemporaryDirectory("dfs-keyvalue")
+    let store = try open(directory.path)
+    defer { store.close() }
+    for number in 0..<100 { try store.put("key \(number)", "1") }
+    let few = store.snapshot(.memory)
+    for number in 0..<ReadTier.memoryReads {
+      #expect(try few.value(for: bytes("key \(number)")) == bytes("1"))
+    }
+    #expect(throws: NotInMemory.self) { try few.value(for: bytes("key 99")) }
+    #expect(throws: NotInMemory.self) {
+      try store.snapshot(.memory).scan(KeyRange(from: [], to: nil)) { _, _ in .goOn }
+    }
+    #expect(try store.snapshot().entries().count == 100)
+  }
+
   @Test func `compaction gives back the space of deleted blobs`() throws {
     let directory = try TemporaryDirectory("dfs-keyvalue")
     let store = try Engine.rocksDBWithBlobs.make(in: directory.path + "/store")
