@@ -46,7 +46,8 @@ extension HTTP2Session: ChannelInboundHandler {
     timers.heard(now: Self.now())
     let wasReady = timers.isReady
     buffer.withUnsafeReadableBytes { feed($0) }
-    receiveDirectly(context)
+    // A buffer that is not full has all that the socket had.
+    if buffer.writableBytes == 0 { receiveDirectly(context) }
     if timers.isReady != wasReady { armTimer() }
     creditSwallowed()
     considerLoan()
@@ -54,6 +55,7 @@ extension HTTP2Session: ChannelInboundHandler {
   }
 
   package func channelReadComplete(context: ChannelHandlerContext) {
+    directRest = Self.directBound
     executor.drain()
     context.fireChannelReadComplete()
   }

@@ -44,8 +44,8 @@ extension HTTP2Session {
   private static let channelBuffer = 16 << 10
   /// A room smaller than this is not worth a system call of its own.
   private static let smallestRoom = 8 << 10
-  /// What one connection may read before the loop turns to the others.
-  private static let directBound = 2 << 20
+  /// What one connection may read directly before the loop turns to the others.
+  static let directBound = 1 << 20
 
   /// Buffers for the channel's own reads. A channel with TLS has no others, and reads what it can get.
   static func channelBuffers(isPlain: Bool) -> FixedSizeRecvByteBufferAllocator {
@@ -67,11 +67,10 @@ extension HTTP2Session {
     guard isPlain, room != nil else { return }
     // A channel that is closed has no socket, and one without a socket is no matter either: the channel reads on.
     _ = try? context.pipeline.syncOperations.withUnsafeTransportIfAvailable(of: NIOBSDSocket.Handle.self) {
-      var bound = Self.directBound
-      while bound > 0, let room {
+      while directRest > 0, let room {
         let count = receive(from: $0, to: room)
         guard count > 0 else { break }
-        bound -= count
+        directRest -= count
       }
     }
   }
@@ -84,8 +83,7 @@ extension HTTP2Session {
     return room
   }
 
-  /// Reads once. Gives 0 when the socket had less than there was room for: what it has to say besides, such as its
-  /// end, the channel finds out.
+  /// Reads once. Gives 0 when the socket had less than there was room for. That it has ended, the channel finds out.
   private func receive(from socket: NIOBSDSocket.Handle, to room: ReceiveRoom) -> Int {
     let start = room.bytes.prefix(arrivingFrame.rest)
     return withUnsafeTemporaryAllocation(byteCount: 1 << 10, alignment: 16) { next in
@@ -94,7 +92,10 @@ extension HTTP2Session {
         parts[1] = iovec(iov_base: next.baseAddress, iov_len: next.count)
         return readv(socket, parts.baseAddress, 2)
       }
-      guard count > 0 else { return 0 }
+      guard count > 0 else {
+        if count < 0, errno != EAGAIN, errno != EINTR { failed(errno) }
+        return 0
+      }
       withExtendedLifetime(room.owner) {
         feed(UnsafeRawBufferPointer(rebasing: start.prefix(count)))
       }
@@ -103,6 +104,16 @@ extension HTTP2Session {
       }
       return count < start.count + next.count ? 0 : count
     }
+  }
+}
+
+extension HTTP2Session {
+  /// The socket tells an error once; the channel would see no more than an end.
+  private func failed(_ number: Int32) {
+    failure =
+      failure
+      ?? DFSError(
+        .unavailable, "the connection to \(peer) broke", cause: IOError(errnoCode: number, reason: "readv"))
   }
 }
 

@@ -47,6 +47,8 @@ package final class HTTP2Session: PendingOutput, @unchecked Sendable {
   var headers = HeaderBlock()
   var headersStream: HTTP2Stream?
   var arrivingFrame = ArrivingFrame()
+  /// What may still be read directly until the loop's turn is over.
+  var directRest = HTTP2Session.directBound
 
   /// Small output that goes out as one piece.
   var staging = ByteBuffer()

@@ -16,6 +16,33 @@ struct `Calls over a real socket` {
     }
   }
 
+  @Test func `messages of every size come whole, of many calls at once and beside calls that are cancelled`()
+    async throws
+  {
+    try await Loopback.run { loopback in
+      try await withThrowingTaskGroup(of: Void.self) { group in
+        for number in 0..<60 {
+          group.addTask {
+            let request = ByteBuffer.pattern(number * number * 700 + number, seed: number)
+            if number % 5 == 4 {
+              let call = Task {
+                try await loopback.connection.call(Echo.unary, request, options: Loopback.options())
+              }
+              try await Task.sleep(for: .milliseconds(number / 4))
+              call.cancel()
+              _ = await call.result
+            } else {
+              let response = try await loopback.connection.call(
+                Echo.unary, request, options: Loopback.options())
+              #expect(response == request)
+            }
+          }
+        }
+        try await group.waitForAll()
+      }
+    }
+  }
+
   @Test func `a server stream arrives whole and in order`() async throws {
     try await Loopback.run { loopback in
       let request = ByteBuffer.pattern(1000)
