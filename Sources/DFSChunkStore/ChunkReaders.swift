@@ -21,7 +21,7 @@ final class FileChunkReader: ChunkReader {
   func readUnchecked(_ blocks: Range<Int>, into buffer: UnsafeMutableRawBufferPointer) throws {
     let range = try range(of: blocks, buffer.count)
     // Blocks begin at a page; the last of a chunk need not end at one.
-    let whole = buffer.count - buffer.count % PageBuffer.pageSize
+    let whole = buffer.count - buffer.count % Page.size
     let pages = UnsafeMutableRawBufferPointer(rebasing: buffer[..<whole])
     let rest = UnsafeMutableRawBufferPointer(rebasing: buffer[whole...])
     var count = pages.isEmpty ? 0 : try chunk.file.readPages(into: pages, at: range.lowerBound)
@@ -88,7 +88,7 @@ extension ChunkReader {
     let leaves = leaves
     for start in stride(from: 0, to: checksums.count, by: Self.verifyStep) {
       let blocks = start..<min(start + Self.verifyStep, checksums.count)
-      try withUnsafeTemporaryAllocation(byteCount: bytes(of: blocks).count, alignment: PageBuffer.pageSize) {
+      try withUnsafeTemporaryAllocation(byteCount: bytes(of: blocks).count, alignment: Page.size) {
         buffer in
         try read(blocks, into: buffer)
         let found = MerkleTree.leaves(of: UnsafeRawBufferPointer(buffer))

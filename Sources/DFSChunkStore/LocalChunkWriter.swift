@@ -4,12 +4,12 @@ import DFSCrypto
 import Synchronization
 
 /// Writes one chunk. Keeps a small one (256 KiB by default) in memory; with the first byte more it becomes a
-/// file, which is written in halves of a MiB and past the page cache where a buffer is free, so that the sync at
-/// the end finds little left to do.
+/// file, which is written past the page cache, so that the sync at the end finds little left to do: whole pages from
+/// where they arrived, when that begins at a page, and the rest in halves of a MiB where a buffer is free.
 final class LocalChunkWriter: ChunkWriter {
   private enum Place: Sendable {
     case memory([UInt8])
-    /// What the buffer holds comes behind the `written` bytes that the file has.
+    /// What the buffer holds comes behind the `written` bytes that the file has. It is taken when it is needed.
     case file(path: String, any OpenFile, PageBuffer?, written: Int)
     /// Finished, aborted or failed.
     case nowhere
@@ -99,25 +99,33 @@ final class LocalChunkWriter: ChunkWriter {
         return
       }
       let (path, file) = try store.failure.watching { try store.files.createTemporary() }
-      state.place = .file(path: path, file, store.pageBuffers.take(), written: 0)
+      state.place = .file(path: path, file, nil, written: 0)
       try bytes.withUnsafeBytes { try add($0, &state) }
     }
     try add(payload, &state)
   }
 
-  /// Puts bytes of a file into its buffer, and writes that whenever it is full.
+  /// Writes whole pages; puts what is left into the file's buffer, and writes that whenever it is full.
   private func add(_ bytes: UnsafeRawBufferPointer, _ state: inout State) throws {
-    guard case .file(let path, let file, let buffer, var written) = state.place, !bytes.isEmpty else {
+    guard case .file(let path, let file, var buffer, var written) = state.place, !bytes.isEmpty else {
       return
     }
     defer { state.place = .file(path: path, file, buffer, written: written) }
+    var rest = bytes[...]
+    if buffer?.count ?? 0 == 0, written % Page.size == 0, Page.distance(from: bytes.baseAddress) == 0 {
+      let pages = UnsafeRawBufferPointer(rebasing: bytes[..<(bytes.count - bytes.count % Page.size)])
+      if !pages.isEmpty { try store.failure.watching { try file.writePages(pages, at: written) } }
+      written += pages.count
+      rest = rest.dropFirst(pages.count)
+    }
+    guard !rest.isEmpty else { return }
+    if buffer == nil { buffer = store.pageBuffers.take() }
     guard let buffer else {
-      try store.failure.watching { try file.write(bytes, at: written) }
-      file.startWriteback(written..<written + bytes.count)
-      written += bytes.count
+      try store.failure.watching { try file.write(UnsafeRawBufferPointer(rebasing: rest), at: written) }
+      file.startWriteback(written..<written + rest.count)
+      written += rest.count
       return
     }
-    var rest = bytes[...]
     while !rest.isEmpty {
       rest = rest.dropFirst(buffer.fill(UnsafeRawBufferPointer(rebasing: rest)))
       guard buffer.isFull else { break }

@@ -1,12 +1,12 @@
+import DFSCore
 import Synchronization
 
 /// Memory that a writer fills before it goes to the disk as a whole, past the page cache: it starts at a page.
 final class PageBuffer: @unchecked Sendable {
   // SAFETY: one writer at a time has it, and uses it under its own lock.
   static let capacity = 512 << 10
-  static let pageSize = 4 << 10
 
-  private let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: capacity, alignment: pageSize)
+  private let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: capacity, alignment: Page.size)
   private(set) var count = 0
 
   deinit { memory.deallocate() }
@@ -15,10 +15,10 @@ final class PageBuffer: @unchecked Sendable {
   var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: memory[..<count]) }
   /// The whole pages of that, and the rest.
   var pages: UnsafeRawBufferPointer {
-    UnsafeRawBufferPointer(rebasing: bytes[..<(count - count % Self.pageSize)])
+    UnsafeRawBufferPointer(rebasing: bytes[..<(count - count % Page.size)])
   }
   var rest: UnsafeRawBufferPointer {
-    UnsafeRawBufferPointer(rebasing: bytes[(count - count % Self.pageSize)...])
+    UnsafeRawBufferPointer(rebasing: bytes[(count - count % Page.size)...])
   }
 
   var isFull: Bool { count == Self.capacity }

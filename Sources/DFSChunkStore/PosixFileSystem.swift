@@ -260,7 +260,6 @@ private final class PosixFile: OpenFile {
 
   /// Where bytes go that only have to be read.
   private static let nowhere = Glibc.open("/dev/null", O_WRONLY | O_CLOEXEC)
-  private static let page = 4 << 10
 
   func prefetch(_ range: Range<Int>) throws {
     posix_fadvise(number, off_t(range.lowerBound), off_t(range.count), POSIX_FADV_WILLNEED)
@@ -280,7 +279,7 @@ private final class PosixFile: OpenFile {
   /// Reads a byte of each page: for files that can not be sent.
   private func touch(_ range: Range<Int>) throws {
     var byte: UInt8 = 0
-    for offset in stride(from: range.lowerBound, to: range.upperBound, by: Self.page) + [range.upperBound - 1]
+    for offset in stride(from: range.lowerBound, to: range.upperBound, by: Page.size) + [range.upperBound - 1]
     {
       if pread(number, &byte, 1, off_t(offset)) < 0, isMediumError(errno) {
         throw readFailure(errno, "read", path)

@@ -5,6 +5,16 @@ public enum Block {
   public static func count(of length: Int) -> Int { (length + size - 1) / size }
 }
 
+/// What the disk reads and writes past the page cache: whole pages, to and from memory that begins at one.
+package enum Page {
+  package static let size = 4 << 10
+
+  /// How many bytes after `address` the next page begins; none at the beginning of one.
+  package static func distance(from address: UnsafeRawPointer?) -> Int {
+    Int((0 &- UInt(bitPattern: address)) % UInt(size))
+  }
+}
+
 /// The length of every chunk of a file but the last: 64 KiB times a power of two, at most 64 MiB, so that a
 /// chunk's Merkle root is a node of its file's tree.
 public struct ChunkSize: Hashable, Sendable, CustomStringConvertible {

@@ -15,6 +15,9 @@ struct MessageDecoder {
   /// Memory is set aside for so much of an announced length at once; the rest as it arrives. Above the largest piece
   /// of a chunk, which would be copied when it outgrows its buffer.
   private static let trustedLength = 2 << 20
+  /// Such a message is laid so that its last byte is the last of a page: what ends it, and has the length of whole
+  /// pages, as the payload of a piece of a chunk, then begins at one and can go to the disk from here.
+  private static let alignedLength = 64 << 10
 
   private let limit: Int
   private var prefix: UInt64 = 0
@@ -88,6 +91,13 @@ struct MessageDecoder {
         metadata: ["limit": "\(limit)"])
     }
     missing = length
-    if length > 0 { body = ByteBufferAllocator().buffer(capacity: min(length, Self.trustedLength)) }
+    guard length > 0 else { return }
+    let isAligned = (Self.alignedLength...Self.trustedLength).contains(length)
+    body = ByteBufferAllocator().buffer(
+      capacity: min(length, Self.trustedLength) + (isAligned ? Page.size : 0))
+    guard isAligned else { return }
+    let start = body.withVeryUnsafeBytes { Page.distance(from: $0.baseAddress?.advanced(by: length)) }
+    body.moveWriterIndex(to: start)
+    body.moveReaderIndex(to: start)
   }
 }

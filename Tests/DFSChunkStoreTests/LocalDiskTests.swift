@@ -48,6 +48,36 @@ import Testing
     }
   }
 
+  @Test(arguments: [0, 1, 100, 4096]) func `pieces that begin at a page, or do not, make the same chunk`(
+    shift: Int
+  )
+    throws
+  {
+    let temporary = try TemporaryDirectory("dfs-pieces")
+    let store = try StoreUnderTest.openDisk(temporary.path + "/data")
+    defer { store.close() }
+    let chunk = TestChunk(9, length: 40 * Block.size + 12_345)
+    let writer = try store.begin(chunk.plan)
+    let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: chunk.bytes.count + 8192, alignment: 4096)
+    defer { memory.deallocate() }
+    var next = 0
+    // Some lie at a page and some do not, after one another.
+    for (count, place) in [(15, 0), (2, shift), (8, 0), (15, 0), (1, shift)] {
+      let blocks = next..<next + count
+      let range = blocks.lowerBound * Block.size..<min(blocks.upperBound * Block.size, chunk.bytes.count)
+      let piece = UnsafeMutableRawBufferPointer(rebasing: memory[place..<place + range.count])
+      piece.copyBytes(from: chunk.bytes[range])
+      try chunk.leaves[blocks.lowerBound * 32..<blocks.upperBound * 32].withUnsafeBytes {
+        try writer.append(
+          UnsafeRawBufferPointer(piece), checksums: Array(chunk.checksums[blocks]), leaves: $0)
+      }
+      next += count
+    }
+    _ = try writer.finish(length: chunk.bytes.count, root: chunk.root)
+    #expect(try chunk.read(from: store) == chunk.bytes)
+    _ = try store.verify(chunk.id, in: chunk.group)
+  }
+
   @Test func `whole pages and the rest come back in order, over cached bytes too`() throws {
     let temporary = try TemporaryDirectory("dfs-pages")
     let file = try PosixFileSystem().open(temporary.path + "/file", .create)

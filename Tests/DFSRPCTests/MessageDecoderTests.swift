@@ -64,6 +64,18 @@ struct `Messages and their room` {
     #expect(messages == 1)
   }
 
+  @Test(arguments: [64 << 10, (64 << 10) + 1, 983_040 + 571, 2 << 20])
+  func `a large message ends with a page, and what ends it can begin with one`(length: Int) throws {
+    var decoder = MessageDecoder(limit: 4 << 20)
+    var end: UInt?
+    try framed([UInt8](repeating: 1, count: length)).withUnsafeBytes {
+      try decoder.decode($0) { message in
+        message.bytes.withUnsafeReadableBytes { end = UInt(bitPattern: $0.baseAddress) + UInt($0.count) }
+      }
+    }
+    #expect(try #require(end) % 4096 == 0)
+  }
+
   @Test func `what was written into the room and is no payload counts for nothing`() throws {
     var decoder = MessageDecoder(limit: 1 << 20)
     let body = [UInt8](repeating: 7, count: 50_000)

@@ -184,28 +184,18 @@ private struct Window: Sendable {
   }
 }
 
-extension UnsafeMutableRawBufferPointer {
-  /// Where in the buffer an address begins that is a multiple of `alignment`.
-  fileprivate func firstIndex(alignedTo alignment: Int) -> Int {
-    let address = UInt(bitPattern: baseAddress)
-    return (alignment - Int(address % UInt(alignment))) % alignment
-  }
-}
-
 extension ChunkReader {
-  private static var page: Int { 4 << 10 }
-
   /// What `bytes(of:checked:)` allocates: buffers have a power of two.
   fileprivate func memory(for blocks: Range<Int>) -> Int {
-    1 << (Int.bitWidth - (bytes(of: blocks).count + Self.page - 1).leadingZeroBitCount)
+    1 << (Int.bitWidth - (bytes(of: blocks).count + Page.size - 1).leadingZeroBitCount)
   }
 
   fileprivate func bytes(of blocks: Range<Int>, checked: Bool) throws -> ByteBuffer {
     let count = bytes(of: blocks).count
-    var buffer = ByteBufferAllocator().buffer(capacity: count + Self.page)
+    var buffer = ByteBufferAllocator().buffer(capacity: count + Page.size)
     var start = 0
-    try buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: count + Self.page) { space in
-      start = space.firstIndex(alignedTo: Self.page)
+    try buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: count + Page.size) { space in
+      start = Page.distance(from: space.baseAddress)
       let pages = UnsafeMutableRawBufferPointer(rebasing: space[start..<start + count])
       if checked { try read(blocks, into: pages) } else { try readUnchecked(blocks, into: pages) }
       return start + count
