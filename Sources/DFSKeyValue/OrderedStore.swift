@@ -36,7 +36,8 @@ package enum ReadTier: Sendable {
   /// `memoryReads`, throws `NotInMemory`, and is asked for again on a thread that may block.
   case memory
 
-  /// What one snapshot of `memory` answers: enough for a path of some depth and the records that it leads to.
+  /// What one snapshot of `memory` answers, each record counting as one and as one more for every 256 bytes: enough
+  /// for a path of some depth and the inode that it leads to, with what a small file has in it, and not for a manifest.
   package static let memoryReads = 32
 }
 

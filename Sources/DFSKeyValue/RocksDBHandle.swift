@@ -126,8 +126,9 @@ final class RocksDBSnapshot: StoreReader, @unchecked Sendable {
     try countRead()
     return try handle.withValue(for: key, options: options) { value in
       // A table that is not open answers OK and nothing at all when it may not be opened (RocksDB 7.8, mended in 9.1:
-      // facebook/rocksdb#12443). None of our records is empty, and one that were would only be read twice.
+      // facebook/rocksdb#12443). A record that is empty indeed is only read twice.
       if tier == .memory, value.isEmpty { throw NotInMemory() }
+      try countBytes(value.count)
       return try body(value)
     }
   }
@@ -138,14 +139,18 @@ final class RocksDBSnapshot: StoreReader, @unchecked Sendable {
     try countRead()
     try handle.scan(range, snapshot: snapshot, tier: tier) { key, value in
       try countRead()
+      try countBytes(value.count)
       return try body(key, value)
     }
   }
 
   /// Throws where an event loop has had enough.
-  private func countRead() throws {
+  private func countRead() throws { try count(1) }
+  private func countBytes(_ bytes: Int) throws { try count(bytes / 256) }
+
+  private func count(_ units: Int) throws {
     guard tier == .memory else { return }
-    guard reads.add(1, ordering: .relaxed).oldValue < ReadTier.memoryReads else { throw NotInMemory() }
+    guard reads.add(units, ordering: .relaxed).newValue <= ReadTier.memoryReads else { throw NotInMemory() }
   }
 }
 

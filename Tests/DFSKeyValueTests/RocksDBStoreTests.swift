@@ -122,6 +122,9 @@ import Testing
       try store.snapshot(.memory).scan(KeyRange(from: [], to: nil)) { _, _ in .goOn }
     }
     #expect(try store.snapshot().entries().count == 100)
+    try store.put("large", String(repeating: "x", count: 10_000))
+    #expect(throws: NotInMemory.self) { try store.snapshot(.memory).value(for: bytes("large")) }
+    #expect(try store.snapshot().value(for: bytes("large"))?.count == 10_000)
   }
 
   @Test func `compaction gives back the space of deleted blobs`() throws {
