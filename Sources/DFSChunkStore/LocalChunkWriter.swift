@@ -4,9 +4,12 @@ import DFSCrypto
 import Synchronization
 
 /// Writes one chunk. Keeps a small one (256 KiB by default) in memory; with the first byte more it becomes a
-/// file, which is written past the page cache, so that the sync at the end finds little left to do: whole pages from
-/// where they arrived, when that begins at a page, and the rest in halves of a MiB where a buffer is free.
+/// file, which is written past the page cache, so that the sync at the end finds little left to do: a large piece from
+/// where it arrived, when that begins at a page, and the rest in halves of a MiB where a buffer is free.
 final class LocalChunkWriter: ChunkWriter {
+  /// Less than this is gathered.
+  private static let directLength = 256 << 10
+
   private enum Place: Sendable {
     case memory([UInt8])
     /// What the buffer holds comes behind the `written` bytes that the file has. It is taken when it is needed.
@@ -105,17 +108,23 @@ final class LocalChunkWriter: ChunkWriter {
     try add(payload, &state)
   }
 
-  /// Writes whole pages; puts what is left into the file's buffer, and writes that whenever it is full.
+  /// Writes a large piece that begins at a page; puts what is left into the file's buffer, and writes that whenever it
+  /// is full.
   private func add(_ bytes: UnsafeRawBufferPointer, _ state: inout State) throws {
     guard case .file(let path, let file, var buffer, var written) = state.place, !bytes.isEmpty else {
       return
     }
     defer { state.place = .file(path: path, file, buffer, written: written) }
     var rest = bytes[...]
-    if buffer?.count ?? 0 == 0, written % Page.size == 0, Page.distance(from: bytes.baseAddress) == 0 {
+    let end = written + (buffer?.count ?? 0)
+    if bytes.count >= Self.directLength, end % Page.size == 0, Page.distance(from: bytes.baseAddress) == 0 {
+      if let buffer, buffer.count > 0 {
+        try store.failure.watching { try file.writePages(buffer.bytes, at: written) }
+        buffer.empty()
+      }
       let pages = UnsafeRawBufferPointer(rebasing: bytes[..<(bytes.count - bytes.count % Page.size)])
-      if !pages.isEmpty { try store.failure.watching { try file.writePages(pages, at: written) } }
-      written += pages.count
+      try store.failure.watching { try file.writePages(pages, at: end) }
+      written = end + pages.count
       rest = rest.dropFirst(pages.count)
     }
     guard !rest.isEmpty else { return }

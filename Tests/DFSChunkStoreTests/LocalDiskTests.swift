@@ -56,13 +56,13 @@ import Testing
     let temporary = try TemporaryDirectory("dfs-pieces")
     let store = try StoreUnderTest.openDisk(temporary.path + "/data")
     defer { store.close() }
-    let chunk = TestChunk(9, length: 40 * Block.size + 12_345)
+    let chunk = TestChunk(9, length: 60 * Block.size + 12_345)
     let writer = try store.begin(chunk.plan)
     let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: chunk.bytes.count + 8192, alignment: 4096)
     defer { memory.deallocate() }
     var next = 0
-    // Some lie at a page and some do not, after one another.
-    for (count, place) in [(15, 0), (2, shift), (8, 0), (15, 0), (1, shift)] {
+    // Large and small ones, some at a page and some not, after one another.
+    for (count, place) in [(15, 0), (8, shift), (15, 0), (2, 0), (1, shift), (8, 0), (5, 0), (7, shift)] {
       let blocks = next..<next + count
       let range = blocks.lowerBound * Block.size..<min(blocks.upperBound * Block.size, chunk.bytes.count)
       let piece = UnsafeMutableRawBufferPointer(rebasing: memory[place..<place + range.count])
