@@ -15,9 +15,9 @@ struct MessageDecoder {
   /// Memory is set aside for so much of an announced length at once; the rest as it arrives. Above the largest piece
   /// of a chunk, which would be copied when it outgrows its buffer.
   private static let trustedLength = 2 << 20
-  /// Such a message is laid so that its last byte is the last of a page: what ends it, and has the length of whole
+  /// A message of so many bytes is laid so that its last byte is the last of a page: what ends it, and has the length of whole
   /// pages, as the payload of a piece of a chunk, then begins at one and can go to the disk from here.
-  private static let alignedLength = 64 << 10
+  private static let alignedLengths = 64 << 10...trustedLength - Page.size
 
   private let limit: Int
   private var prefix: UInt64 = 0
@@ -92,7 +92,7 @@ struct MessageDecoder {
     }
     missing = length
     guard length > 0 else { return }
-    let isAligned = (Self.alignedLength...Self.trustedLength).contains(length)
+    let isAligned = Self.alignedLengths.contains(length)
     body = ByteBufferAllocator().buffer(
       capacity: min(length, Self.trustedLength) + (isAligned ? Page.size : 0))
     guard isAligned else { return }

@@ -67,11 +67,7 @@ extension HTTP2Session {
     guard isPlain, room != nil else { return }
     // A channel that is closed has no socket, and one without a socket is no matter either: the channel reads on.
     _ = try? context.pipeline.syncOperations.withUnsafeTransportIfAvailable(of: NIOBSDSocket.Handle.self) {
-      while directRest > 0, let room {
-        let count = receive(from: $0, to: room)
-        guard count > 0 else { break }
-        directRest -= count
-      }
+      while directRest > 0, let room, receive(from: $0, to: room) {}
     }
   }
 
@@ -83,26 +79,28 @@ extension HTTP2Session {
     return room
   }
 
-  /// Reads once. Gives 0 when the socket had less than there was room for. That it has ended, the channel finds out.
-  private func receive(from socket: NIOBSDSocket.Handle, to room: ReceiveRoom) -> Int {
+  /// Reads once. Gives whether the socket may have more. That it has ended, the channel finds out.
+  private func receive(from socket: NIOBSDSocket.Handle, to room: ReceiveRoom) -> Bool {
     let start = room.bytes.prefix(arrivingFrame.rest)
     return withUnsafeTemporaryAllocation(byteCount: 1 << 10, alignment: 16) { next in
-      let count = withUnsafeTemporaryAllocation(of: iovec.self, capacity: 2) { parts in
+      let (count, error) = withUnsafeTemporaryAllocation(of: iovec.self, capacity: 2) { parts in
         parts[0] = iovec(iov_base: start.base, iov_len: start.count)
         parts[1] = iovec(iov_base: next.baseAddress, iov_len: next.count)
-        return readv(socket, parts.baseAddress, 2)
+        let count = readv(socket, parts.baseAddress, 2)
+        return (count, errno)
       }
       guard count > 0 else {
-        if count < 0, errno != EAGAIN, errno != EINTR { failed(errno) }
-        return 0
+        if count < 0, error != EAGAIN, error != EINTR { failed(error) }
+        return false
       }
+      directRest -= count
       withExtendedLifetime(room.owner) {
         feed(UnsafeRawBufferPointer(rebasing: start.prefix(count)))
       }
       if count > start.count, !isDead, failure == nil {
         feed(UnsafeRawBufferPointer(rebasing: next.prefix(count - start.count)))
       }
-      return count < start.count + next.count ? 0 : count
+      return count == start.count + next.count
     }
   }
 }
