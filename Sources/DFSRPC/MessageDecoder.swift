@@ -15,8 +15,8 @@ struct MessageDecoder {
   /// Memory is set aside for so much of an announced length at once; the rest as it arrives. Above the largest piece
   /// of a chunk, which would be copied when it outgrows its buffer.
   private static let trustedLength = 2 << 20
-  /// A message of so many bytes is laid so that its last byte is the last of a page: what ends it, and has the length of whole
-  /// pages, as the payload of a piece of a chunk, then begins at one and can go to the disk from here.
+  /// A message of so many bytes is laid so that its last byte is the last of a page: what ends it, and has the length
+  /// of whole pages, as the payload of a piece of a chunk, then begins at one and can go to the disk from here.
   private static let alignedLengths = 64 << 10...trustedLength - Page.size
 
   private let limit: Int
